@@ -1,0 +1,1 @@
+"""Named operations in the field's terms, each a short declaration over the algebra."""

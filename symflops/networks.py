@@ -1,0 +1,184 @@
+"""Networks: sympy sums of multiples of operations, and operations on networks (named, tied, routed, recomputed).
+
+Whatever is asked of a network is a sum over its `uses`: each operation, where it stands, and how many copies of its
+parameters there are, how often it runs, and how often it runs again in the backward pass.
+
+>>> from symflops.notation import n_layer
+>>> from symflops.operations import Contraction
+>>> up = Contraction("up", "x[seq d] weight[d f] -> y[seq f]", {"seq": 5, "d": 2, "f": 3})
+>>> [use] = uses(Block("layer", n_layer * up))
+>>> use.path, use.copies, use.runs, use.reruns
+('layer/up', n_layer, n_layer, 0)
+>>> uses(up + 1)
+Traceback (most recent call last):
+symflops.errors.NotLinearError: 1 is no multiple of an operation; a network is a sum of multiples of operations
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from sympy import Add, Expr, Integer, Mul, expand, sympify
+
+from symflops.errors import NotLinearError
+from symflops.operations import Node, Operation, _str
+
+
+@dataclass(frozen=True)
+class Use:
+    """An operation in its place, and how often it counts.
+
+    ``copies`` of its parameters are stored, of which ``active`` serve one token; it ``runs`` so often, and ``reruns``
+    in the backward pass.
+    """
+
+    operation: Operation
+    path: str
+    copies: Expr = Integer(1)
+    active: Expr = Integer(1)
+    runs: Expr = Integer(1)
+    reruns: Expr = Integer(0)
+
+    def times(self, factor: Expr) -> Use:
+        """The same, ``factor`` times."""
+        return replace(self, **{name: factor * getattr(self, name) for name in _MULTIPLICITIES})
+
+
+_MULTIPLICITIES = ("copies", "active", "runs", "reruns")
+
+
+class Wrapper(Node):
+    """An operation on a network; its last argument is the network. A subclass says what becomes of each use."""
+
+    def __new__(cls, *args: Any) -> Wrapper:
+        return Expr.__new__(cls, *(sympify(each, strict=True) for each in args))  # type: ignore[no-any-return]
+
+    @property
+    def body(self) -> Expr:
+        """The network inside."""
+        return self.args[-1]
+
+    def change(self, use: Use) -> Use:
+        """What this makes of one use inside it."""
+        return use
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"{type(self).__name__.lower()}({', '.join(printer._print(each) for each in self.args)})"
+
+    _sympyrepr = _sympystr
+
+    def _latex(self, printer: Any) -> str:
+        inside = ", ".join(printer._print(each) for each in self.args)
+        return rf"\operatorname{{{type(self).__name__.lower()}}}\left({inside}\right)"
+
+
+class Block(Wrapper):
+    """A network with a name, which stands in the paths of its operations: ``Block("Feedforward", up + down)``."""
+
+    def __new__(cls, name: Any, body: Any) -> Block:
+        return Wrapper.__new__(cls, _str(name), body)  # type: ignore[return-value]
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return str(self.args[0])
+
+    def change(self, use: Use) -> Use:
+        return replace(use, path=f"{self.name}/{use.path}")
+
+    def _sympystr(self, printer: Any) -> str:
+        return self.name
+
+    _sympyrepr = _sympystr
+
+    def _latex(self, printer: Any) -> str:
+        return r"\operatorname{%s}" % self.name.replace("_", r"\_").replace(" ", r"\ ")
+
+
+class Tied(Wrapper):
+    """Runs with parameters that something else owns: all of the work, none of the parameters."""
+
+    def change(self, use: Use) -> Use:
+        return replace(use, copies=Integer(0), active=Integer(0))
+
+
+class Routed(Wrapper):
+    """``Routed(n_expert, n_active, expert)``: a token runs through some of the experts; all of them are stored."""
+
+    def change(self, use: Use) -> Use:
+        n_expert, n_active, _ = self.args
+        return replace(use.times(n_active), copies=n_expert * use.copies)
+
+
+class Recomputed(Wrapper):
+    """Activation checkpointing: what is inside runs once more in the backward pass."""
+
+    def change(self, use: Use) -> Use:
+        return replace(use, reruns=use.reruns + use.runs)
+
+
+@lru_cache(maxsize=256)
+def uses(network: Expr) -> tuple[Use, ...]:
+    """Every operation of a network with its place and multiplicities, in the order of the canonical sum.
+
+    Raises `NotLinearError` for what is not a sum of multiples of operations.
+    """
+    found: dict[tuple[Operation, str], list[Use]] = {}
+    for use in _walk(sympify(network, strict=True)):
+        found.setdefault((use.operation, use.path), []).append(use)
+    return tuple(_merged(same) for same in found.values())
+
+
+def _merged(same: list[Use]) -> Use:
+    if len(same) == 1:
+        return same[0]
+    fields = {name: Add(*(getattr(use, name) for use in same)) for name in _MULTIPLICITIES}
+    return replace(same[0], **fields)
+
+
+def _walk(network: Expr) -> Iterator[Use]:
+    if isinstance(network, Operation):
+        yield Use(network, network.name)
+    elif isinstance(network, Wrapper):
+        yield from (network.change(use) for use in _walk(network.body))
+    elif isinstance(network, Add):
+        for term in network.args:
+            yield from _walk(term)
+    elif isinstance(network, Mul):
+        yield from _scaled(network)
+    elif network != 0:
+        raise NotLinearError(f"{network} is no multiple of an operation; a network is a sum of multiples of operations")
+
+
+def _scaled(product: Mul) -> Iterator[Use]:
+    networks = [factor for factor in product.args if factor.has(Node)]
+    if len(networks) != 1:
+        raise NotLinearError(f"{product} is a product of {len(networks)} networks; scale a network by a number")
+    factor = Mul(*(each for each in product.args if each is not networks[0]))
+    yield from (use.times(factor) for use in _walk(networks[0]))
+
+
+def blocks(network: Expr) -> dict[str, Expr]:
+    """The network cut by the outermost named block (or operation): name to what stands under it.
+
+    >>> from symflops.operations import Contraction
+    >>> up = Contraction("up", "x[seq d] weight[d f] -> y[seq f]", {"seq": 5, "d": 2, "f": 3})
+    >>> list(blocks(2 * up + Block("out", up)))
+    ['up', 'out']
+    """
+    parts: dict[str, list[Expr]] = {}
+    for term in Add.make_args(expand(network)):
+        nodes = [factor for factor in Mul.make_args(term) if isinstance(factor, Node)]
+        name = _outer_name(nodes[0]) if len(nodes) == 1 else str(term)
+        parts.setdefault(name, []).append(term)
+    return {name: Add(*terms) for name, terms in parts.items()}
+
+
+def _outer_name(node: Node) -> str:
+    if isinstance(node, Block | Operation):
+        return node.name
+    inner = {_outer_name(each) for each in node.args if isinstance(each, Node)}
+    return inner.pop() if len(inner) == 1 else str(node)

@@ -1,0 +1,356 @@
+"""What a transformer computes, one operation at a time, each a sympy expression object.
+
+An operation is declared by what it computes: a sentence over named tensors and axes, the sizes of the axes, and, for an
+elementwise step, its formula. Parameters, work, gradients, bytes and saved tensors follow from that alone.
+
+>>> from symflops.notation import d_ff, d_model, n_batch, n_seq
+>>> up = Contraction(
+...     "up", "x[batch seq d_model] weight[d_model d_ff] + bias[d_ff] -> y[batch seq d_ff]",
+...     {"batch": n_batch, "seq": n_seq, "d_model": d_model, "d_ff": d_ff}, role="feedforward")
+>>> [(parameter.name, parameter.shape) for parameter in up.parameters]
+[('weight', (d_model, d_ff)), ('bias', (d_ff,))]
+>>> up.work["mac", "forward"]
+d_ff*d_model*n_batch*n_seq
+>>> up.func(*up.args) == up, up.subs(d_model, 768).free_symbols == {d_ff, n_batch, n_seq}
+(True, True)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from sympy import Add, Expr, Integer, Lambda, Mul, Symbol, Tuple, sympify
+from sympy.core.symbol import Str
+
+from symflops.declarations import Sentence, Tensor, parse
+from symflops.errors import DeclarationError, NotLinearError, SizeError
+from symflops.formulas import Axes, Backward, Step, backward, steps
+from symflops.masks import AttendedPairs
+
+PAIRED = frozenset({"query", "key"})
+"""The two axes that a mask counts together."""
+
+Kind = str
+Pass = str
+Work = Mapping[tuple[Kind, Pass], Expr]
+"""Amounts of work by kind (mac, add, exp, lookup, …) and pass (forward, input_gradient, weight_gradient)."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an operation: its name as in torch's modules, and its shape, one size for each axis."""
+
+    name: str
+    shape: tuple[Expr, ...]
+
+    @property
+    def count(self) -> Expr:
+        """Elements."""
+        return Mul(*self.shape)
+
+
+class Node(Expr):
+    """Whatever a network is made of: an operation, or an operation on a network. Adds and scales, nothing else."""
+
+    is_commutative = True
+
+    def __mul__(self, other: Any) -> Expr:
+        if isinstance(other, Expr) and other.has(Node):
+            raise NotLinearError(f"{self}*{other} is a product of operations; a network is a sum of multiples of them")
+        return super().__mul__(other)
+
+    def _eval_power(self, exponent: Expr) -> Expr:
+        raise NotLinearError(f"{self}**({exponent}) is not linear; a network is a sum of multiples of operations")
+
+
+class Operation(Node):
+    """One step of a network. Its arguments are its name, role, sentence, sizes, mask, constants and formula.
+
+    Parameters of the constructor: ``name``; ``sentence``, ``"x[…] weight[…] + bias[…] -> y[…]"`` with axes by name
+    (operands called weight or bias are parameters); ``sizes``, a mapping of axes to sizes; ``role``, what a price list
+    goes by; ``mask``, which counts the axes ``query`` and ``key`` together; ``constants``, operands that need no
+    gradient. Raises `DeclarationError` for a sentence that does not fit, `SizeError` for a size that is not one.
+    """
+
+    def __new__(
+        cls,
+        name: str | Str,
+        sentence: str | Str,
+        sizes: Mapping[str, Any] | Tuple = Tuple(),  # noqa: B008 (sympy tuples are frozen)
+        role: str | Str = "",
+        mask: AttendedPairs | Tuple = Tuple(),  # noqa: B008
+        constants: Iterable[Any] = (),
+        formula: Lambda | Tuple = Tuple(),  # noqa: B008
+    ) -> Operation:
+        parsed = parse(str(sentence))
+        known = _paired_sizes(mask) | _sizes(sizes)
+        missing = [axis for axis in parsed.axes if axis not in known]
+        if missing:
+            raise SizeError(f"operation {name}: no size given for the axes {', '.join(missing)} of {sentence}")
+        table = Tuple(*(Tuple(Str(axis), known[axis]) for axis in sorted(parsed.axes)))
+        fixed = Tuple(*sorted({_str(each) for each in constants}, key=str))
+        cls._accept(str(name), parsed, formula)
+        return Expr.__new__(cls, _str(name), _str(sentence), table, _str(role), mask, fixed, formula)  # type: ignore
+
+    @classmethod
+    def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
+        """Refuse a sentence that this kind of operation cannot compute."""
+
+    @property
+    def name(self) -> str:
+        """What the operation is called in tables and module paths."""
+        return str(self.args[0])
+
+    @property
+    def sentence(self) -> Sentence:
+        """The declaration, parsed."""
+        return parse(str(self.args[1]))
+
+    @cached_property
+    def sizes(self) -> dict[str, Expr]:
+        """The size of each named axis."""
+        return {axis.name: size for axis, size in self.args[2]}
+
+    @property
+    def role(self) -> str:
+        """What the operation is for, in the words that conventions price by."""
+        return str(self.args[3])
+
+    @property
+    def mask(self) -> AttendedPairs | None:
+        """How many (query, key) pairs are attended to, where the operation is over pairs."""
+        return self.args[4] if isinstance(self.args[4], AttendedPairs) else None
+
+    @property
+    def constants(self) -> frozenset[str]:
+        """Operands that need no gradient."""
+        return frozenset(str(each) for each in self.args[5])
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters it owns, with their shapes."""
+        return tuple(Parameter(each.name, self.shape(each)) for each in self.sentence.parameters)
+
+    @cached_property
+    def work(self) -> Work:
+        """Every amount of work that a convention may price, by kind and pass, with attended pairs unevaluated."""
+        amounts: dict[tuple[Kind, Pass], list[Expr]] = defaultdict(list)
+        for kind, pass_, amount in self._amounts():
+            amounts[kind, pass_].append(amount)
+        for parameter in self.sentence.parameters:
+            outside = [axis for axis in self.sentence.result.axes if axis not in parameter.axes]
+            amounts["parameter", "forward"].append(self.numel(parameter) * self.elements(frozenset(outside)))
+        amounts["element", "forward"].append(self.elements(frozenset(self.sentence.result.axes)))
+        return {key: Add(*parts) for key, parts in amounts.items()}
+
+    @property
+    def saved(self) -> tuple[tuple[str, Expr], ...]:
+        """What the backward pass needs of the forward pass: name and elements of each value, parameters apart."""
+        return tuple((each.name, self.numel(each)) for each in self._saved_tensors())
+
+    @property
+    def elements_read(self) -> Expr:
+        """Elements of all operands, parameters among them."""
+        return Add(*(self.numel(each) for each in self.sentence.operands))
+
+    @property
+    def elements_written(self) -> Expr:
+        """Elements of the result."""
+        return self.numel(self.sentence.result)
+
+    def shape(self, tensor: Tensor) -> tuple[Expr, ...]:
+        """The sizes of a tensor of the sentence."""
+        return tuple(self.sizes[axis] for axis in tensor.axes)
+
+    def numel(self, tensor: Tensor) -> Expr:
+        """The elements of a tensor as it is stored: masked pairs are stored too."""
+        return Mul(*self.shape(tensor))
+
+    def elements(self, axes: Axes) -> Expr:
+        """The points of an iteration over axes: query and key together are the attended pairs."""
+        if self.mask is not None and axes >= PAIRED:
+            return self.mask * Mul(*(self.sizes[axis] for axis in sorted(axes - PAIRED)))
+        return Mul(*(self.sizes[axis] for axis in sorted(axes)))
+
+    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
+        return ()
+
+    def _saved_tensors(self) -> Iterable[Tensor]:
+        return ()
+
+    def _needs_gradient(self, tensor: Tensor) -> bool:
+        return tensor.name not in self.constants
+
+    def _gradient_pass(self, tensor: Tensor) -> Pass:
+        return "weight_gradient" if tensor.is_parameter else "input_gradient"
+
+    def _sympystr(self, printer: Any) -> str:
+        return self.name
+
+    _sympyrepr = _sympystr
+
+    def _latex(self, printer: Any) -> str:
+        return r"\operatorname{%s}" % self.name.replace("_", r"\_").replace(" ", r"\ ")
+
+
+class Contraction(Operation):
+    """An einsum of two operands, and a bias where the sentence adds one.
+
+    Each operand's gradient is the einsum with that operand and the result exchanged, so it costs one forward exactly.
+    """
+
+    @classmethod
+    def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
+        if len(sentence.factors) != 2 or len(sentence.added) > 1:
+            raise DeclarationError(f"contraction {name}: two factors and at most one bias, not {sentence.text!r}")
+
+    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
+        everywhere = frozenset(axis for each in self.sentence.factors for axis in each.axes)
+        volume = self.elements(everywhere | frozenset(self.sentence.result.axes))
+        yield "mac", "forward", volume
+        for operand in filter(self._needs_gradient, self.sentence.factors):
+            yield "mac", self._gradient_pass(operand), volume
+        for bias in self.sentence.added:
+            added = self.elements(frozenset(self.sentence.result.axes))
+            yield "bias_add", "forward", added
+            if self._needs_gradient(bias):
+                yield "bias_add", "weight_gradient", added - self.numel(bias)
+
+    def _saved_tensors(self) -> Iterable[Tensor]:
+        """An operand is needed for the gradient of the other one; parameters are there anyway."""
+        left, right = self.sentence.factors
+        for operand, other in ((left, right), (right, left)):
+            if self._needs_gradient(other) and not operand.is_parameter:
+                yield operand
+
+
+class Lookup(Operation):
+    """Rows of a table, picked by integers, which need no gradient; the table's gradient is a scatter of additions.
+
+    >>> token = Lookup("token", "weight[vocab d_model] -> x[seq d_model]", {"vocab": 9, "d_model": 4, "seq": 3})
+    >>> token.work["lookup", "forward"], token.work["one_hot_mac", "forward"], token.saved
+    (12, 108, (('index', 3),))
+    """
+
+    @classmethod
+    def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
+        if len(sentence.operands) != 1:
+            raise DeclarationError(f"lookup {name}: one table, not {sentence.text!r}")
+
+    @property
+    def _index(self) -> Tensor:
+        table = self.sentence.operands[0]
+        return Tensor("index", tuple(axis for axis in self.sentence.result.axes if axis not in table.axes))
+
+    @property
+    def elements_read(self) -> Expr:
+        """The rows picked and the integers that pick them, not the whole table."""
+        return self.elements_written + self.numel(self._index)
+
+    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
+        table, picked = self.sentence.operands[0], self.elements(frozenset(self.sentence.result.axes))
+        yield "lookup", "forward", picked
+        yield "one_hot_mac", "forward", self.elements(frozenset(self.sentence.result.axes) | frozenset(table.axes))
+        yield "add", self._gradient_pass(table), picked
+
+    def _saved_tensors(self) -> Iterable[Tensor]:
+        yield self._index
+
+
+class Elementwise(Operation):
+    """An elementwise or reducing step, declared by its formula: a `Lambda` over the operands, in the sentence's order.
+
+    >>> from sympy import exp, symbols
+    >>> x = Symbol("x")
+    >>> Elementwise("exp", "x[seq] -> y[seq]", {"seq": 5}, formula=Lambda(x, exp(x))).work["exp", "forward"]
+    5
+    """
+
+    @classmethod
+    def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
+        names = [each.name for each in sentence.operands]
+        given = [symbol.name for symbol in formula.variables] if isinstance(formula, Lambda) else None
+        if given != names:
+            raise DeclarationError(
+                f"elementwise {name}: the formula must be a Lambda over {', '.join(names)}, not {given}"
+            )
+
+    @property
+    def _calculus(self) -> _Calculus:
+        return _calculus(self.args[6], self.sentence, self.constants)
+
+    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
+        for step in self._calculus.forward:
+            yield step.kind, "forward", self._times(step)
+        for pass_, step in self._calculus.gradient_steps:
+            yield step.kind, pass_, self._times(step)
+
+    def _times(self, step: Step) -> Expr:
+        less = Integer(0) if step.less is None else self.elements(step.less)
+        return step.times * self.elements(step.axes) - less
+
+    def _saved_tensors(self) -> Iterable[Tensor]:
+        tensors = {each.name: each for each in self.sentence.operands}
+        result = self.sentence.result
+        for name in self._calculus.backward.kept:
+            yield Tensor(result.name, result.axes) if name == "output" else tensors[name]
+        for number, (_, axes) in enumerate(self._calculus.backward.rows):
+            yield Tensor(f"row_{number}", tuple(sorted(axes)))
+
+
+@dataclass(frozen=True)
+class _Calculus:
+    """The steps of a formula and of its gradients, over axes, before any size is known."""
+
+    forward: tuple[Step, ...]
+    backward: Backward
+    gradient_steps: tuple[tuple[Pass, Step], ...]
+
+
+@lru_cache(maxsize=1024)
+def _calculus(formula: Lambda, sentence: Sentence, constants: frozenset[str]) -> _Calculus:
+    by_name = {symbol.name: symbol for symbol in formula.variables}
+    axes = {by_name[each.name]: frozenset(each.axes) for each in sentence.operands}
+    upstream = Symbol("upstream")
+    axes[upstream] = frozenset(sentence.result.axes)
+    wanted = [each for each in sentence.operands if each.name not in constants]
+    held = frozenset(by_name[each.name] for each in sentence.parameters)
+    back = backward(formula.expr, [by_name[each.name] for each in wanted], upstream, axes, held)
+    result_axes = frozenset(sentence.result.axes)
+    known = {**axes, **dict(back.rows), Symbol("output"): result_axes}
+    passes = ["weight_gradient" if each.is_parameter else "input_gradient" for each in wanted]
+    return _Calculus(tuple(steps([formula.expr], axes)), back, tuple(_gradient_steps(back, passes, known)))
+
+
+def _gradient_steps(back: Backward, passes: list[Pass], axes: Mapping[Symbol, Axes]) -> Iterable[tuple[Pass, Step]]:
+    """A subexpression that two gradients share belongs to the first that needs it."""
+    done = 0
+    for number, pass_ in enumerate(passes, start=1):
+        so_far = steps(back.gradients[:number], axes)
+        yield from ((pass_, step) for step in so_far[done:])
+        done = len(so_far)
+
+
+def _str(value: Any) -> Str:
+    return value if isinstance(value, Str) else Str(str(value))
+
+
+def _paired_sizes(mask: Any) -> dict[str, Expr]:
+    return {"query": mask.n_query, "key": mask.n_key} if isinstance(mask, AttendedPairs) else {}
+
+
+def _sizes(sizes: Mapping[str, Any] | Tuple) -> dict[str, Expr]:
+    pairs = sizes.items() if isinstance(sizes, Mapping) else [(axis.name, size) for axis, size in sizes]
+    return {axis: _size(axis, size) for axis, size in pairs}
+
+
+def _size(axis: str, size: Any) -> Expr:
+    """A size as a sympy expression; a number must be a positive integer."""
+    value = sympify(size, strict=True)
+    if value.is_number and not (value.is_Integer and value.is_positive):
+        raise SizeError(f"the size of axis {axis!r} is {value}; it must be a positive integer")
+    return value
