@@ -1,7 +1,7 @@
 """The sentence that declares an operation: ``x[batch seq d_model] weight[d_model d_ff] + bias[d_ff] -> y[…]``.
 
-Tensors side by side are factors, tensors after ``+`` are added, the tensor after ``->`` is the result; axes are named as
-in einops. Operands called ``weight`` or ``bias`` are parameters, as in torch's modules.
+Tensors side by side are factors, tensors after ``+`` are added, the tensor after ``->`` is the result; axes are named
+as in einops. Operands called ``weight`` or ``bias`` are parameters, as in torch's modules.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ def staircase(n_query: Expr, n_key: Expr, shift: Expr) -> Expr:
 class AttendedPairs(Expr):
     """The number of attended pairs, unevaluated until a convention asks: ``doit()`` counts exactly, ``dense`` all.
 
-    Arguments: query length, key length, then what the mask adds. A subclass gives ``attends`` and ``_exact``; here nothing is masked.
+    Arguments: query length, key length, then what the mask adds. A subclass gives ``attends`` and ``_exact``; here
+    nothing is masked.
     """
 
     is_commutative = True

@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sympy import Add, Expr, Integer, Mul, expand, sympify
+from sympy import Add, Expr, Mul, S, expand, sympify
 
 from symflops.errors import NotLinearError
-from symflops.operations import Node, Operation, _str
+from symflops.operations import Node, Operation, _str, operator_latex
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Use:
 
     operation: Operation
     path: str
-    copies: Expr = Integer(1)
-    active: Expr = Integer(1)
-    runs: Expr = Integer(1)
-    reruns: Expr = Integer(0)
+    copies: Expr = S.One
+    active: Expr = S.One
+    runs: Expr = S.One
+    reruns: Expr = S.Zero
 
     def times(self, factor: Expr) -> Use:
         """The same, ``factor`` times."""
@@ -79,7 +79,7 @@ class Block(Wrapper):
     """A network with a name, which stands in the paths of its operations: ``Block("Feedforward", up + down)``."""
 
     def __new__(cls, name: Any, body: Any) -> Block:
-        return Wrapper.__new__(cls, _str(name), body)  # type: ignore[return-value]
+        return Wrapper.__new__(cls, _str(name), body)
 
     @property
     def name(self) -> str:
@@ -95,14 +95,14 @@ class Block(Wrapper):
     _sympyrepr = _sympystr
 
     def _latex(self, printer: Any) -> str:
-        return r"\operatorname{%s}" % self.name.replace("_", r"\_").replace(" ", r"\ ")
+        return operator_latex(self.name)
 
 
 class Tied(Wrapper):
     """Runs with parameters that something else owns: all of the work, none of the parameters."""
 
     def change(self, use: Use) -> Use:
-        return replace(use, copies=Integer(0), active=Integer(0))
+        return replace(use, copies=S.Zero, active=S.Zero)
 
 
 class Routed(Wrapper):

@@ -194,7 +194,7 @@ class Operation(Node):
     _sympyrepr = _sympystr
 
     def _latex(self, printer: Any) -> str:
-        return r"\operatorname{%s}" % self.name.replace("_", r"\_").replace(" ", r"\ ")
+        return operator_latex(self.name)
 
 
 class Contraction(Operation):
@@ -333,6 +333,12 @@ def _gradient_steps(back: Backward, passes: list[Pass], axes: Mapping[Symbol, Ax
         so_far = steps(back.gradients[:number], axes)
         yield from ((pass_, step) for step in so_far[done:])
         done = len(so_far)
+
+
+def operator_latex(name: str) -> str:
+    """A name set upright, as an operator."""
+    escaped = name.replace("_", r"\_").replace(" ", r"\ ")
+    return rf"\operatorname{{{escaped}}}"
 
 
 def _str(value: Any) -> Str:

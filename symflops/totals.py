@@ -6,7 +6,7 @@
 6*n_layer + 1 FLOP (exact)
 >>> Total(Integer(6), EXACT) + Total(Integer(1), KAPLAN)
 Traceback (most recent call last):
-symflops.errors.ConventionMismatch: cannot combine FLOP (exact) with FLOP (kaplan); use .expr of each where that is meant
+symflops.errors.ConventionMismatch: cannot combine FLOP (exact) with FLOP (kaplan); use .expr of each if meant
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Total:
     def __radd__(self, other: Any) -> Total:
         if isinstance(other, int) and other == 0:  # the start of sum()
             return self
-        return self + other
+        return self.__add__(other)
 
     def __mul__(self, factor: Any) -> Total:
         if isinstance(factor, Total):
@@ -123,9 +123,7 @@ class Total:
                 f"cannot combine {self._label} with the bare {other}; use .expr where that is meant"
             )
         if other.convention != self.convention:
-            raise ConventionMismatch(
-                f"cannot combine {self._label} with {other._label}; use .expr of each where that is meant"
-            )
+            raise ConventionMismatch(f"cannot combine {self._label} with {other._label}; use .expr of each if meant")
         return other.expr
 
     @property

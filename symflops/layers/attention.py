@@ -45,7 +45,7 @@ def fused_qkv(name: str, d_model: Expr, n_head: Expr, d_head: Expr, bias: Bias) 
 
 
 def separate_qkv(d_model: Expr, n_head: Expr, n_kv_head: Expr, d_head: Expr, bias: Bias) -> Block:
-    """Three matmuls, with fewer heads for keys and values in grouped-query attention (Ainslie 2023, arXiv:2305.13245)."""
+    """Three matmuls; fewer heads for keys and values in grouped-query attention (Ainslie 2023, arXiv:2305.13245)."""
     heads = {"q": n_head, "k": n_kv_head, "v": n_kv_head}
     return Block("Attention: QKV", Add(*(linear(name, d_model, n * d_head, "qkv", bias) for name, n in heads.items())))
 

@@ -1,6 +1,7 @@
 """From tokens to the residual stream and back.
 
 >>> from symflops.measures import params
+>>> from symflops.networks import Tied
 >>> params(embedding(LEARNED)), params(de_embedding()), params(Tied(de_embedding()))
 (d_model*n_ctx + d_model*n_vocab, d_model*n_vocab, 0)
 """
@@ -9,17 +10,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sympy import Add, Expr
+from sympy import Add, Expr, Lambda, Symbol, cos, sin
 
 from symflops.layers.linear import linear
 from symflops.layers.norm import residual
-from symflops.networks import Block, Tied
+from symflops.networks import Block
 from symflops.notation import d_model, n_batch, n_ctx, n_seq, n_vocab
-from symflops.operations import Contraction, Lookup
+from symflops.operations import Elementwise, Lookup
 
 Positions = Literal["learned", "rotary"]
 LEARNED: Positions = "learned"
 ROTARY: Positions = "rotary"
+_ANGLE = (Symbol("position", real=True), Symbol("frequency", real=True))
 
 
 def embedding(positions: Positions) -> Block:
@@ -28,7 +30,7 @@ def embedding(positions: Positions) -> Block:
     token = Lookup("token", "weight[n_vocab d_model] -> x[batch seq d_model]", sizes, "embedding")
     if positions == ROTARY:
         return Block("Embed", token)
-    position = Lookup("position", "weight[n_ctx d_model] -> x[seq d_model]", sizes, "position")
+    position = Lookup("position", "weight[n_ctx d_model] -> x[batch seq d_model]", sizes, "position")
     return Block("Embed", Add(token, position, residual("add")))
 
 
@@ -37,9 +39,12 @@ def de_embedding() -> Block:
     return Block("De-embed", linear("logits", d_model, n_vocab, "logits"))
 
 
-def rotary_angles(width: Expr, batch: Expr) -> Block:
-    """The angles of rotary positions as transformers computes them: frequencies times positions, a matmul over one."""
-    sentence = "frequency[batch half one] position[batch one seq] -> angle[batch seq half]"
-    sizes = {"batch": batch, "half": width / 2, "one": 1, "seq": n_seq}
-    angles = Contraction("angles", sentence, sizes, "rotary", constants=("frequency", "position"))
-    return Block("Rotary", angles)
+def rotary_angles(width: Expr) -> Block:
+    """Cosine and sine of position times frequency, once for all layers, heads and sequences; no gradient passes."""
+    sizes = {"half": width / 2, "seq": n_seq}
+    sentence = "position[seq] frequency[half] -> angle[seq half]"
+    constants = ("position", "frequency")
+    return Block("Rotary", Add(*(
+        Elementwise(name, sentence, sizes, "rotary", constants=constants, formula=Lambda(_ANGLE, of(_ANGLE[0] * _ANGLE[1])))
+        for name, of in (("cos", cos), ("sin", sin))
+    )))

@@ -1,0 +1,138 @@
+"""A model: a network in symbols, and the sizes that make it this model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from sympy import Expr
+
+from symflops.architectures.families import FAMILIES, Family
+from symflops.architectures.fields import Config, positive_integer, resolve
+from symflops.architectures.presets import preset, presets
+from symflops.conventions import TORCH, Convention
+from symflops.errors import ConfigError, SizeError, UnknownName
+from symflops.layers.attention import attention_core, flash_core
+from symflops.masks import Causal
+from symflops.measures import Phase, active_params, flops, params, params_without
+from symflops.notation import n_seq, symbol
+from symflops.totals import Total
+
+Attention = Literal["eager", "flash"]
+_CORES: Mapping[str, Callable[..., Expr]] = {"eager": attention_core, "flash": flash_core}
+_MEASURES: Mapping[str, Callable[[Expr], Expr]] = MappingProxyType(
+    {"all": params, "non_embedding": params_without, "active": active_params}
+)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network in symbols with its sizes. `architecture` makes one.
+
+    ``config`` holds the fields it was read from; ``source`` says where they come from; ``attention`` is how the core
+    runs: ``eager``, or ``flash``, which computes the scores again in the backward pass.
+    """
+
+    name: str
+    family: Family
+    config: Config = field(repr=False)
+    source: str
+    sizes: Mapping[str, int]
+    attention: Attention = "eager"
+
+    @cached_property
+    def network(self) -> Expr:
+        """The operations, in symbols."""
+        core = partial(_CORES[self.attention], mask=Causal(n_seq, n_seq))
+        return self.family.compose(self.config, core)
+
+    def params(self, which: Literal["all", "non_embedding", "active"] = "all") -> int:
+        """The exact count of parameters, every distinct one once.
+
+        ``non_embedding`` is Kaplan's N (no token and position tables, no de-embedding); ``active`` those that serve one
+        token. Raises `UnknownName` for another word.
+        """
+        if which not in _MEASURES:
+            raise UnknownName("kind of parameters", which, _MEASURES)
+        return int(self.at(_MEASURES[which](self.network)))
+
+    def flops(
+        self, n_batch: int = 1, n_seq: int | None = None, convention: str | Convention = TORCH, phase: Phase = "forward"
+    ) -> Total:
+        """The exact work of a batch of sequences (by default of the whole context), as a total that knows its unit.
+
+        Raises `SizeError` for sizes that are no positive integers, `UnknownName` for an unknown convention.
+        """
+        total = flops(self.network, convention, phase)
+        length = self.sizes["n_ctx"] if n_seq is None else n_seq
+        return Total(self.at(total.expr, n_batch=n_batch, n_seq=length), total.convention)
+
+    def at(self, expression: Expr, **more: int) -> Expr:
+        """A closed form at this model's sizes, exactly; ``more`` sizes are n_batch, n_seq and such."""
+        values = {**self.sizes, **{name: positive_integer(name, value) for name, value in more.items()}}
+        return expression.subs({symbol(name): value for name, value in values.items()})
+
+    def with_sizes(self, **sizes: int) -> Architecture:
+        """The same architecture at other sizes; sizes that follow from them (such as d_ff = 4 d_model) follow.
+
+        >>> architecture("gpt2").with_sizes(n_layer=96).params()
+        719840256
+        """
+        return _build(self.name, self.config, self.source, sizes, self.attention)
+
+
+def architecture(given: str | Path | Config | Any, attention: Attention = "eager") -> Architecture:
+    """A model by name (``gpt2``, ``llama3-8b``), from a config.json or its folder, from its dict, or its object.
+
+    Raises `UnknownName` for a name that is none (with the nearest), `ConfigError` for a config that cannot be read or is
+    of a family symflops does not know, `SizeError` for sizes that do not fit.
+    """
+    if attention not in _CORES:
+        raise UnknownName("attention", attention, _CORES)
+    if isinstance(given, Mapping):
+        return _build(str(given.get("model_type", "config")), given, "config", {}, attention)
+    if hasattr(given, "to_dict"):
+        return architecture(given.to_dict(), attention)
+    if _is_path(given):
+        return _build(str(given), _read(Path(given)), str(given), {}, attention)
+    name, entry = preset(str(given))
+    return _build(name, entry["config"], entry["source"], {}, attention)
+
+
+def _is_path(given: Any) -> bool:
+    if isinstance(given, Path):
+        return True
+    text = str(given)
+    return text.endswith(".json") or "/" in text or ("\\" in text) or (text not in presets() and Path(text).exists())
+
+
+def _read(path: Path) -> Config:
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror or error}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file} is no JSON file: {error}") from None
+    if not isinstance(config, dict):
+        raise ConfigError(f"{file} holds a {type(config).__name__}, not the fields of a config")
+    return config
+
+
+def _build(name: str, config: Config, source: str, given: Mapping[str, int], attention: Attention) -> Architecture:
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise ConfigError(f"the config names no model_type; known families: {', '.join(FAMILIES)}")
+    if model_type not in FAMILIES:
+        raise UnknownName("model_type", model_type, FAMILIES)
+    family = FAMILIES[model_type]
+    sizes = resolve(family.sizes, config, given)
+    for divisor, number in family.divides:
+        if sizes[number] % sizes[divisor]:
+            raise SizeError(f"{divisor} = {sizes[divisor]} does not divide {number} = {sizes[number]}")
+    return Architecture(name, family, config, source, MappingProxyType(sizes), attention)

@@ -1,0 +1,66 @@
+"""HTML with MathML: formulas show in a browser without a network or a script."""
+
+from __future__ import annotations
+
+from html import escape
+
+from sympy import Expr
+from sympy.printing.mathml import mathml
+
+from symflops.derivation import Derivation, Step
+from symflops.render.plain import unit_note
+
+_STYLE = (
+    "body{font-family:serif;max-width:60em;margin:2em auto;line-height:1.5}"
+    "table{border-collapse:collapse;border-top:2px solid;border-bottom:2px solid}"
+    "th{border-bottom:1px solid;text-align:left}td,th{padding:.3em .8em}tr.total td{border-top:1px solid}"
+    ".why{color:#555;margin-left:1em}"
+)
+
+
+def formula(expression: Expr) -> str:
+    """An expression as inline MathML.
+
+    >>> from symflops.notation import d_model
+    >>> formula(d_model)
+    '<math><msub><mi>d</mi><mi>model</mi></msub></math>'
+    """
+    return f"<math>{mathml(expression, printer='presentation')}</math>"
+
+
+def page(derivation: Derivation) -> str:
+    """A whole page."""
+    title = escape(derivation.title)
+    return "\n".join(
+        [
+            f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+            f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
+            f"<p>{escape(derivation.citation)}; {escape(unit_note(derivation))}.</p>",
+            *_table(derivation),
+            "<p>Each step is checked by machine:</p><ol>",
+            *(f"<li>{_step(step)}</li>" for step in derivation.steps),
+            "</ol><dl>",
+            *(f"<dt>{escape(note.about)}</dt><dd>{escape(note.text)}</dd>" for note in derivation.notes),
+            "</dl></body></html>",
+        ]
+    )
+
+
+def _table(derivation: Derivation) -> list[str]:
+    rows = [
+        f"<tr><td>{escape(row.name)}</td><td>{formula(row.params) if row.params != 0 else '–'}</td>"
+        f"<td>{formula(row.flops)}</td></tr>"
+        for row in derivation.rows
+    ]
+    total = (
+        f'<tr class="total"><td>Total</td><td><i>N</i> = {formula(derivation.N)}</td>'
+        f"<td><i>C</i><sub>forward</sub> = {formula(derivation.C_forward)}</td></tr>"
+    )
+    return ["<table><tr><th>Operation</th><th>Parameters</th><th>FLOPs per token</th></tr>", *rows, total, "</table>"]
+
+
+def _step(step: Step) -> str:
+    sign = "=" if step.dropped == 0 else "≈"
+    shown = "" if step.terms is None else f"{formula(step.terms)} = "
+    why = escape(step.why)
+    return f"<i>{escape(step.quantity)}</i> {sign} {shown}{formula(step.expression)} <span class='why'>{why}</span>"

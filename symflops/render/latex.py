@@ -1,0 +1,82 @@
+"""LaTeX that compiles as it stands, with nothing but amsmath and booktabs."""
+
+from __future__ import annotations
+
+import re
+
+from sympy import Expr, Symbol, latex
+
+from symflops.derivation import Derivation, Step
+from symflops.notation import TERMS, latex_names
+from symflops.render.plain import unit_note
+
+_SPECIAL = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_QUANTITIES = {"N": "N", "C": "C", "C_forward": r"C_{\mathrm{forward}}"}
+# An ASCII formula inside a sentence: a name of the notation, and what is joined to it by operators.
+_FORMULA = re.compile(r"[\w*/+()^.]*(?:" + "|".join(map(re.escape, TERMS)) + r")\b[\w*/+()^.]*(?: [+-] [\w*/+()^]+)*")
+
+
+def formula(expression: Expr) -> str:
+    """An expression in the notation's LaTeX.
+
+    >>> from symflops.notation import d_model
+    >>> formula(4 * d_model)
+    '4 d_{\\\\mathrm{model}}'
+    """
+    names = {**latex_names(), **{Symbol(name): shown for name, shown in _QUANTITIES.items()}}
+    return str(latex(expression, symbol_names=names))
+
+
+def document(derivation: Derivation) -> str:
+    """A whole article: the table, the chain of steps, the remarks."""
+    body = [
+        r"\documentclass{article}", r"\usepackage[margin=2cm]{geometry}", r"\usepackage{amsmath,booktabs}",
+        r"\usepackage[T1]{fontenc}", r"\setlength{\parindent}{0pt}", r"\begin{document}",
+        rf"\section*{{{prose(derivation.title)}}}", prose(f"{derivation.citation}; {unit_note(derivation)}.") + r"\par\medskip",
+        *_table(derivation), r"\par\medskip", "Each step is checked by machine:",
+    ]  # fmt: skip
+    body += [_step(step) for step in derivation.steps]
+    if derivation.notes:
+        items = [rf"\item[{prose(note.about)}] {prose(note.text)}" for note in derivation.notes]
+        body += [r"\begin{description}", *items, r"\end{description}"]
+    return "\n".join([*body, r"\end{document}"])
+
+
+def _table(derivation: Derivation) -> list[str]:
+    rows = [
+        rf"{prose(row.name)} & {_cell(row.params)} & ${formula(row.flops)}$ \\" for row in derivation.rows
+    ]
+    total = rf"Total & $N = {formula(derivation.N)}$ & $C_{{\mathrm{{forward}}}} = {formula(derivation.C_forward)}$ \\"
+    return [
+        r"{\small\setlength{\tabcolsep}{4pt}", r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        r"\begin{tabular}{lll}", r"\toprule", r"Operation & Parameters & FLOPs per token \\", r"\midrule", *rows,
+        r"\midrule", total, r"\bottomrule", r"\end{tabular}}}",
+    ]  # fmt: skip
+
+
+def _cell(expression: Expr) -> str:
+    return f"${formula(expression)}$" if expression != 0 else "--"
+
+
+def _step(step: Step) -> str:
+    sign = "=" if step.dropped == 0 else r"\approx"
+    shown = "" if step.terms is None else f"{formula(step.terms)} = "
+    quantity = _QUANTITIES.get(step.quantity, prose(step.quantity))
+    return rf"\[ {quantity} {sign} {shown}{formula(step.expression)} \]" + "\n" + rf"\hfill({prose(step.why)})\par"
+
+
+def prose(text: str) -> str:
+    """A sentence with its special characters escaped; names of the notation are set in typewriter.
+
+    >>> prose("5% of d_model*n_ctx")
+    '5\\\\% of \\\\texttt{d\\\\_model*n\\\\_ctx}'
+    """
+    parts, end = [], 0
+    for match in _FORMULA.finditer(text):
+        parts += [_escaped(text[end : match.start()]), rf"\texttt{{{_escaped(match.group())}}}"]
+        end = match.end()
+    return "".join([*parts, _escaped(text[end:])])
+
+
+def _escaped(text: str) -> str:
+    return "".join(_SPECIAL.get(letter, letter) for letter in text.replace("\\", "/").replace("{", "(").replace("}", ")"))

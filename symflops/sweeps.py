@@ -1,0 +1,303 @@
+"""Integer programs over NumPy arrays: in blocks that stay in the cache, each step into a buffer that is used again.
+
+Exact sweeps are int64 where no step of a block can overflow, and Python's integers elsewhere. NumPy is imported only
+when a sweep runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from symflops.emit.program import EXACT, Program
+from symflops.errors import SizeError
+from symflops.sizes import ordered, positive_integer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Values = Callable[..., int | Fraction]
+
+_BLOCK = 16_384
+_LIMIT = 2**63
+_UFUNCS = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "max": "maximum",
+    "min": "minimum",
+    "floordiv": "floor_divide",
+    "less": "less",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """The sizes of a sweep, by place: ints where one value serves everywhere, arrays where it varies."""
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    uniform: Mapping[int, int]
+    varying: Mapping[int, NDArray[Any]]
+
+    def rows(self, blocks: Mapping[int, Any]) -> Iterator[tuple[int, ...]]:
+        """Each configuration of a block as Python ints."""
+        columns = [
+            blocks[place].tolist() if place in blocks else repeat(self.uniform[place])
+            for place in range(len(self.names))
+        ]
+        return zip(*columns, strict=False)
+
+    def check(self, blocks: Mapping[int, Any]) -> None:
+        """Raises `SizeError` for a size below 1, or NaN, in a block."""
+        for place, block in blocks.items():
+            low = block.min()
+            if not low >= 1:
+                raise SizeError(f"size {self.names[place]} holds {low}; give positive integers")
+
+
+def sweep(program: Program, exact: Values, bound: Values, arrays: Mapping[str, Any]) -> NDArray[Any]:
+    """The exact values over sizes that broadcast, as int64, or as objects (int, Fraction) where one does not fit.
+
+    `exact` computes one value in Python's integers, and `bound` a bound on the magnitude of every step (see `peak`).
+    """
+    import numpy as np
+
+    sizes = _sizes(program.arguments, arrays, exact_integers=True)
+    if not sizes.varying:
+        return _uniform(sizes, exact)
+    plan = _plan(program, sizes, int)
+    out = np.empty(_length(sizes), np.int64)
+    start = 0
+    with np.errstate(divide="raise"):
+        for blocks in _blocks(sizes):
+            stop = start + len(next(iter(blocks.values())))
+            if not _in_int64(plan, sizes, bound, blocks, out[start:stop]):
+                out = _stored(out, start, [exact(*row) for row in sizes.rows(blocks)])
+            start = stop
+    return out.reshape(sizes.shape)
+
+
+def sweep_float64(program: Program, arrays: Mapping[str, Any]) -> NDArray[Any]:
+    """The values over sizes that broadcast, in float64. What is uniform is computed exactly, then rounded once."""
+    import numpy as np
+
+    sizes = _sizes(program.arguments, arrays, exact_integers=False)
+    plan = _plan(program, sizes, float)
+    out = np.empty(_length(sizes), np.float64)
+    start = 0
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        try:
+            for blocks in _blocks(sizes, np.float64):
+                stop = start + len(next(iter(blocks.values())))
+                _check_floats(sizes, blocks)
+                plan.run(blocks, out[start:stop], np.true_divide)
+                start = stop
+            if not sizes.varying:
+                plan.run({}, out, np.true_divide)
+        except FloatingPointError as error:
+            raise SizeError(f"float64 cannot hold this ({error}); use the exact sweep") from None
+    return out.reshape(sizes.shape)
+
+
+# What is given.
+
+
+def _sizes(names: tuple[str, ...], arrays: Mapping[str, Any], *, exact_integers: bool) -> _Sizes:
+    import numpy as np
+
+    given = [_array(name, value, exact_integers) for name, value in zip(names, ordered(names, arrays), strict=True)]
+    try:
+        shape = np.broadcast_shapes(*(array.shape for array in given))
+    except ValueError:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(names, given, strict=True) if array.ndim)
+        raise SizeError(f"the sizes' shapes do not broadcast: {shapes}; give arrays of one shape, or scalars") from None
+    single = {place for place, array in enumerate(given) if array.size == 1}
+    uniform = {place: positive_integer(names[place], _only(given[place])) for place in single}
+    varying = {place: array for place, array in enumerate(given) if place not in single}
+    return _Sizes(names, shape, uniform, varying)
+
+
+def _only(array: NDArray[Any]) -> Any:
+    value = array.item()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _array(name: str, value: Any, exact_integers: bool) -> NDArray[Any]:
+    """A size as int64, as objects where it does not fit, or as it is where floats will do."""
+    import numpy as np
+
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufO":
+        raise SizeError(f"size {name} is of dtype {array.dtype}; give positive integers")
+    if array.dtype.kind == "i" or (array.dtype.kind in "uf" and not exact_integers):
+        return array
+    if array.dtype.kind == "f":
+        _check_whole(name, array)
+    if array.dtype.kind == "O":
+        array = np.frompyfunc(lambda item: positive_integer(name, item), 1, 1)(array) if array.size else array
+        array = np.asarray(array, dtype=object)
+    if array.size and not (1 <= array.min() and array.max() < _LIMIT):
+        array = np.frompyfunc(int, 1, 1)(array)
+        return np.asarray(array, dtype=object if exact_integers else np.float64)
+    return array.astype(np.int64)
+
+
+def _check_whole(name: str, array: NDArray[Any]) -> None:
+    import numpy as np
+
+    broken = array[~((np.floor(array) == array) & (np.abs(array) < np.inf))]
+    if broken.size:
+        raise SizeError(f"size {name} holds {broken.flat[0]}; give positive integers")
+
+
+def _check_floats(sizes: _Sizes, blocks: Mapping[int, Any]) -> None:
+    sizes.check(blocks)
+    for place, block in blocks.items():
+        if sizes.varying[place].dtype.kind == "f":
+            _check_whole(sizes.names[place], block)
+
+
+# How it is computed.
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A program over blocks: uniform values, where blocks go, and steps (ufunc, left, right, place, buffer)."""
+
+    values: tuple[Any, ...]
+    inputs: tuple[tuple[int, int], ...]
+    steps: tuple[tuple[Callable[..., Any], int, int, int, int], ...]
+    buffers: tuple[NDArray[Any], ...]
+    numerator: int
+    denominator: int
+    divides: bool
+    whole: bool
+
+    def run(self, blocks: Mapping[int, Any], out: NDArray[Any], divide: Callable[..., Any]) -> tuple[Any, Any]:
+        """Computes a block into `out` and gives what was divided by what."""
+        length = len(out)
+        buffers = [buffer[:length] for buffer in self.buffers]
+        values = list(self.values)
+        for place, argument in self.inputs:
+            values[place] = blocks[argument]
+        for ufunc, left, right, place, buffer in self.steps:
+            values[place] = ufunc(values[left], values[right], out=buffers[buffer])
+        top, bottom = values[self.numerator], values[self.denominator]
+        if self.divides:
+            divide(top, bottom, out=out)
+        else:
+            out[:] = top
+        return top, bottom
+
+
+def _plan(program: Program, sizes: _Sizes, number: type[int] | type[float]) -> _Plan:
+    import numpy as np
+
+    exact = _uniform_values(program, sizes.uniform)
+    values = [_rounded(value, number) for value in exact]
+    inputs = [(p, node.left) for p, node in enumerate(program.nodes) if node.op == "size" and exact[p] is None]
+    places = [p for p, node in enumerate(program.nodes) if node.operands and exact[p] is None]
+    buffers = _buffers(program, places)
+    steps = [
+        (getattr(np, _UFUNCS[node.op]), node.left, node.right, place, buffers[place])
+        for place, node in ((place, program.nodes[place]) for place in places)
+    ]
+    scratch = tuple(np.empty((1 + max(buffers.values(), default=-1), _BLOCK), np.dtype(number)))
+    ends = (program.numerator, program.denominator)
+    return _Plan(tuple(values), tuple(inputs), tuple(steps), scratch, *ends, program.divides, program.whole)
+
+
+def _uniform_values(program: Program, uniform: Mapping[int, int]) -> list[int | None]:
+    """The exact value of each node that is the same everywhere, else None."""
+    values: list[int | None] = []
+    for node in program.nodes:
+        if not node.operands:
+            values.append(uniform.get(node.left) if node.op == "size" else node.left)
+            continue
+        left, right = values[node.left], values[node.right]
+        values.append(None if left is None or right is None else EXACT[node.op](left, right))
+    return values
+
+
+def _rounded(value: int | None, number: type[int] | type[float]) -> Any:
+    try:
+        return None if value is None else number(value)
+    except OverflowError:
+        raise SizeError("float64 cannot hold this (a step exceeds 1.8e308); use the exact sweep") from None
+
+
+def _buffers(program: Program, places: Sequence[int]) -> dict[int, int]:
+    """A buffer for each step; one whose value has been read for the last time is used again."""
+    last = {operand: place for place in places for operand in program.nodes[place].operands}
+    last |= dict.fromkeys((program.numerator, program.denominator), len(program.nodes))
+    free: list[int] = []
+    taken: dict[int, int] = {}
+    for place in places:
+        free += [taken[o] for o in dict.fromkeys(program.nodes[place].operands) if o in taken and last[o] == place]
+        taken[place] = free.pop() if free else len(set(taken.values()))
+    return taken
+
+
+def _blocks(sizes: _Sizes, dtype: Any = None) -> Iterator[dict[int, Any]]:
+    import numpy as np
+
+    places, arrays = list(sizes.varying), list(sizes.varying.values())
+    if not arrays:
+        return
+    walk = np.nditer(
+        arrays,
+        flags=["external_loop", "buffered", "zerosize_ok", "refs_ok"],
+        op_flags=[["readonly"]] * len(arrays),
+        op_dtypes=[dtype or array.dtype for array in arrays],
+        order="C",
+        casting="same_kind",
+        buffersize=_BLOCK,
+    )
+    for found in walk:
+        blocks = found if isinstance(found, tuple) else (found,)
+        if len(blocks[0]):
+            yield dict(zip(places, blocks, strict=True))
+
+
+def _in_int64(plan: _Plan, sizes: _Sizes, bound: Values, blocks: Mapping[int, Any], out: NDArray[Any]) -> bool:
+    """Computes a block in int64, or says that it cannot: a step might overflow, or a value is not whole."""
+    sizes.check(blocks)
+    highs = [int(blocks[p].max()) if p in blocks else sizes.uniform[p] for p in range(len(sizes.names))]
+    if max(highs) >= _LIMIT or bound(*highs) >= _LIMIT:
+        return False
+    import numpy as np
+
+    try:
+        top, bottom = plan.run(blocks, out, np.floor_divide)
+    except FloatingPointError:
+        return False
+    return not plan.divides or plan.whole or bool((out * bottom == top).all())
+
+
+def _stored(out: NDArray[Any], start: int, values: Sequence[int | Fraction]) -> NDArray[Any]:
+    """The array with values from a place on; as objects from the first that int64 does not hold."""
+    import numpy as np
+
+    fits = all(type(value) is int and -_LIMIT <= value < _LIMIT for value in values)
+    wide = out if fits or out.dtype == object else out.astype(object)
+    block = np.empty(len(values), dtype=object)
+    block[:] = values
+    wide[start : start + len(values)] = block
+    return wide
+
+
+def _uniform(sizes: _Sizes, exact: Values) -> NDArray[Any]:
+    import numpy as np
+
+    value = exact(*(sizes.uniform[place] for place in range(len(sizes.names))))
+    return _stored(np.empty(1, np.int64), 0, [value]).reshape(sizes.shape)
+
+
+def _length(sizes: _Sizes) -> int:
+    from math import prod
+
+    return prod(sizes.shape)
