@@ -90,6 +90,11 @@ class Derivation:
     steps: tuple[Step, ...]
     notes: tuple[Note, ...] = ()
 
+    @property
+    def C_terms(self) -> Expr:
+        """C_forward as the paper writes it: 2*N and what is left over."""
+        return 2 * Symbol("N") + factor(self.C_forward - 2 * self.N)
+
     def latex(self) -> str:
         """A document that compiles as it stands."""
         from symflops.render import render
@@ -161,10 +166,10 @@ def derive_network(
     counted = without_roles(network, chosen.left_out)
     work = start("C_forward", Add(*(row.flops for row in table(counted, chosen, tokens))), "sum of the rows that count")
     work = rewrite(work, c, "factored")
-    rest = factor(c - 2 * n)
-    work = rewrite(work, 2 * n + rest, "against two for each parameter")
-    work = (*work[:-1], work[-1].written(2 * Symbol("N") + rest, N=n))
-    return Derivation(name, title, citation, network, chosen, rows, n, c, steps + work)
+    found = Derivation(name, title, citation, network, chosen, rows, n, c, ())
+    work = rewrite(work, found.C_terms.subs(Symbol("N"), n), "against two for each parameter")
+    work = (*work[:-1], work[-1].written(found.C_terms, N=n))
+    return replace(found, steps=steps + work)
 
 
 def without_roles(network: Expr, roles: frozenset[str]) -> Expr:

@@ -13,7 +13,7 @@ from functools import partial
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from symflops.emit import python_code
+from symflops.emit import in_python
 from symflops.emit.infix import check_names
 from symflops.emit.lowering import lower
 from symflops.emit.program import Program, peak
@@ -28,9 +28,9 @@ Exact = int | Fraction
 
 # A conditional is twice as fast as a call of max.
 _FAST = replace(
-    python_code.STYLE,
+    in_python.STYLE,
     templates={
-        **python_code.STYLE.templates,
+        **in_python.STYLE.templates,
         "max": "({0} if {0} > {1} else {1})",
         "min": "({0} if {0} < {1} else {1})",
         "less": "(1 if {0} < {1} else 0)",
@@ -38,7 +38,7 @@ _FAST = replace(
 )
 
 
-_RESERVED = python_code.RESERVED | {"type", "int", "checked", "cost"}
+_RESERVED = in_python.RESERVED | {"type", "int", "checked"}
 
 
 class Compiled(Protocol):
@@ -131,7 +131,7 @@ def value(expression: Any, **sizes: int) -> Exact:
 def _source(program: Program, first: str = "") -> str:
     check_names(program, "cost", _RESERVED, "Python")
     parameters = ", ".join(f"{name}=None" for name in program.arguments)
-    return f"def cost({parameters}):\n{indent(first + python_code.body(program, _FAST), '    ')}\n"
+    return f"def cost({parameters}):\n{indent(first + in_python.body(program, _FAST), '    ')}\n"
 
 
 def _guarded_source(program: Program) -> str:

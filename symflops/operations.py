@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from sympy import Add, Expr, Integer, Lambda, Mul, Symbol, Tuple, sympify
+from sympy import Add, Atom, Expr, Integer, Lambda, Mul, Symbol, Tuple, sympify
 from sympy.core.symbol import Str
 
 from symflops.declarations import Sentence, Tensor, parse
@@ -67,6 +67,29 @@ class Node(Expr):
         raise NotLinearError(f"{self}**({exponent}) is not linear; a network is a sum of multiples of operations")
 
 
+class Formula(Atom):
+    """What an elementwise step computes: a `Lambda` that sympy's rewriting leaves as it was declared.
+
+    The work of a step is the work of its formula as written, so that ``expand`` of a network must not expand it.
+    """
+
+    def __new__(cls, rule: Lambda) -> Formula:
+        formula = Atom.__new__(cls)
+        formula.rule = rule
+        return formula  # type: ignore[no-any-return]
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (self.rule,)
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (self.rule,)
+
+    def _sympystr(self, printer: Any) -> str:
+        return str(printer._print(self.rule))
+
+    _sympyrepr = _sympystr
+
+
 class Operation(Node):
     """One step of a network. Its arguments are its name, role, sentence, sizes, mask, constants and formula.
 
@@ -84,7 +107,7 @@ class Operation(Node):
         role: str | Str = "",
         mask: AttendedPairs | Tuple = Tuple(),  # noqa: B008
         constants: Iterable[Any] = (),
-        formula: Lambda | Tuple = Tuple(),  # noqa: B008
+        formula: Lambda | Formula | Tuple = Tuple(),  # noqa: B008
     ) -> Operation:
         parsed = parse(str(sentence))
         known = _paired_sizes(mask) | _sizes(sizes)
@@ -93,6 +116,7 @@ class Operation(Node):
             raise SizeError(f"operation {name}: no size given for the axes {', '.join(missing)} of {sentence}")
         table = Tuple(*(Tuple(Str(axis), known[axis]) for axis in sorted(parsed.axes)))
         fixed = Tuple(*sorted({_str(each) for each in constants}, key=str))
+        formula = Formula(formula) if isinstance(formula, Lambda) else formula
         cls._accept(str(name), parsed, formula)
         return Expr.__new__(cls, _str(name), _str(sentence), table, _str(role), mask, fixed, formula)  # type: ignore
 
@@ -273,7 +297,7 @@ class Elementwise(Operation):
     @classmethod
     def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
         names = [each.name for each in sentence.operands]
-        given = [symbol.name for symbol in formula.variables] if isinstance(formula, Lambda) else None
+        given = [symbol.name for symbol in formula.rule.variables] if isinstance(formula, Formula) else None
         if given != names:
             raise DeclarationError(
                 f"elementwise {name}: the formula must be a Lambda over {', '.join(names)}, not {given}"
@@ -281,7 +305,7 @@ class Elementwise(Operation):
 
     @property
     def _calculus(self) -> _Calculus:
-        return _calculus(self.args[6], self.sentence, self.constants)
+        return _calculus(self.args[6].rule, self.sentence, self.constants)
 
     def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
         for step in self._calculus.forward:

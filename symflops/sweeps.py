@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import repeat
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from symflops.emit.program import EXACT, Program
 from symflops.errors import SizeError
-from symflops.sizes import ordered, positive_integer
+from symflops.sizes import LIMIT, Sizes, sizes_of_sweep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Values = Callable[..., int | Fraction]
 
 _BLOCK = 16_384
-_LIMIT = 2**63
 _UFUNCS = {
     "add": "add",
     "sub": "subtract",
@@ -34,31 +33,6 @@ _UFUNCS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """The sizes of a sweep, by place: ints where one value serves everywhere, arrays where it varies."""
-
-    names: tuple[str, ...]
-    shape: tuple[int, ...]
-    uniform: Mapping[int, int]
-    varying: Mapping[int, NDArray[Any]]
-
-    def rows(self, blocks: Mapping[int, Any]) -> Iterator[tuple[int, ...]]:
-        """Each configuration of a block as Python ints."""
-        columns = [
-            blocks[place].tolist() if place in blocks else repeat(self.uniform[place])
-            for place in range(len(self.names))
-        ]
-        return zip(*columns, strict=False)
-
-    def check(self, blocks: Mapping[int, Any]) -> None:
-        """Raises `SizeError` for a size below 1, or NaN, in a block."""
-        for place, block in blocks.items():
-            low = block.min()
-            if not low >= 1:
-                raise SizeError(f"size {self.names[place]} holds {low}; give positive integers")
-
-
 def sweep(program: Program, exact: Values, bound: Values, arrays: Mapping[str, Any]) -> NDArray[Any]:
     """The exact values over sizes that broadcast, as int64, or as objects (int, Fraction) where one does not fit.
 
@@ -66,11 +40,11 @@ def sweep(program: Program, exact: Values, bound: Values, arrays: Mapping[str, A
     """
     import numpy as np
 
-    sizes = _sizes(program.arguments, arrays, exact_integers=True)
+    sizes = sizes_of_sweep(program.arguments, arrays, exact_integers=True)
     if not sizes.varying:
         return _uniform(sizes, exact)
-    plan = _plan(program, sizes, int)
-    out = np.empty(_length(sizes), np.int64)
+    plan = _plan(program, sizes, np.int64)
+    out = np.empty(prod(sizes.shape), np.int64)
     start = 0
     with np.errstate(divide="raise"):
         for blocks in _blocks(sizes):
@@ -85,15 +59,15 @@ def sweep_float64(program: Program, arrays: Mapping[str, Any]) -> NDArray[Any]:
     """The values over sizes that broadcast, in float64. What is uniform is computed exactly, then rounded once."""
     import numpy as np
 
-    sizes = _sizes(program.arguments, arrays, exact_integers=False)
-    plan = _plan(program, sizes, float)
-    out = np.empty(_length(sizes), np.float64)
+    sizes = sizes_of_sweep(program.arguments, arrays, exact_integers=False)
+    plan = _plan(program, sizes, np.float64)
+    out = np.empty(prod(sizes.shape), np.float64)
     start = 0
     with np.errstate(divide="raise", over="raise", invalid="raise"):
         try:
             for blocks in _blocks(sizes, np.float64):
                 stop = start + len(next(iter(blocks.values())))
-                _check_floats(sizes, blocks)
+                sizes.check(blocks, whole=True)
                 plan.run(blocks, out[start:stop], np.true_divide)
                 start = stop
             if not sizes.varying:
@@ -101,67 +75,6 @@ def sweep_float64(program: Program, arrays: Mapping[str, Any]) -> NDArray[Any]:
         except FloatingPointError as error:
             raise SizeError(f"float64 cannot hold this ({error}); use the exact sweep") from None
     return out.reshape(sizes.shape)
-
-
-# What is given.
-
-
-def _sizes(names: tuple[str, ...], arrays: Mapping[str, Any], *, exact_integers: bool) -> _Sizes:
-    import numpy as np
-
-    given = [_array(name, value, exact_integers) for name, value in zip(names, ordered(names, arrays), strict=True)]
-    try:
-        shape = np.broadcast_shapes(*(array.shape for array in given))
-    except ValueError:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(names, given, strict=True) if array.ndim)
-        raise SizeError(f"the sizes' shapes do not broadcast: {shapes}; give arrays of one shape, or scalars") from None
-    single = {place for place, array in enumerate(given) if array.size == 1}
-    uniform = {place: positive_integer(names[place], _only(given[place])) for place in single}
-    varying = {place: array for place, array in enumerate(given) if place not in single}
-    return _Sizes(names, shape, uniform, varying)
-
-
-def _only(array: NDArray[Any]) -> Any:
-    value = array.item()
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _array(name: str, value: Any, exact_integers: bool) -> NDArray[Any]:
-    """A size as int64, as objects where it does not fit, or as it is where floats will do."""
-    import numpy as np
-
-    array = np.asarray(value)
-    if array.dtype.kind not in "iufO":
-        raise SizeError(f"size {name} is of dtype {array.dtype}; give positive integers")
-    if array.dtype.kind == "i" or (array.dtype.kind in "uf" and not exact_integers):
-        return array
-    if array.dtype.kind == "f":
-        _check_whole(name, array)
-    if array.dtype.kind == "O":
-        array = np.frompyfunc(lambda item: positive_integer(name, item), 1, 1)(array) if array.size else array
-        array = np.asarray(array, dtype=object)
-    if array.size and not (1 <= array.min() and array.max() < _LIMIT):
-        array = np.frompyfunc(int, 1, 1)(array)
-        return np.asarray(array, dtype=object if exact_integers else np.float64)
-    return array.astype(np.int64)
-
-
-def _check_whole(name: str, array: NDArray[Any]) -> None:
-    import numpy as np
-
-    broken = array[~((np.floor(array) == array) & (np.abs(array) < np.inf))]
-    if broken.size:
-        raise SizeError(f"size {name} holds {broken.flat[0]}; give positive integers")
-
-
-def _check_floats(sizes: _Sizes, blocks: Mapping[int, Any]) -> None:
-    sizes.check(blocks)
-    for place, block in blocks.items():
-        if sizes.varying[place].dtype.kind == "f":
-            _check_whole(sizes.names[place], block)
-
-
-# How it is computed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +107,11 @@ class _Plan:
         return top, bottom
 
 
-def _plan(program: Program, sizes: _Sizes, number: type[int] | type[float]) -> _Plan:
+def _plan(program: Program, sizes: Sizes, dtype: Any) -> _Plan:
     import numpy as np
 
     exact = _uniform_values(program, sizes.uniform)
-    values = [_rounded(value, number) for value in exact]
+    values = [_rounded(value, float if dtype is np.float64 else int) for value in exact]
     inputs = [(p, node.left) for p, node in enumerate(program.nodes) if node.op == "size" and exact[p] is None]
     places = [p for p, node in enumerate(program.nodes) if node.operands and exact[p] is None]
     buffers = _buffers(program, places)
@@ -206,7 +119,7 @@ def _plan(program: Program, sizes: _Sizes, number: type[int] | type[float]) -> _
         (getattr(np, _UFUNCS[node.op]), node.left, node.right, place, buffers[place])
         for place, node in ((place, program.nodes[place]) for place in places)
     ]
-    scratch = tuple(np.empty((1 + max(buffers.values(), default=-1), _BLOCK), np.dtype(number)))
+    scratch = tuple(np.empty((1 + max(buffers.values(), default=-1), _BLOCK), dtype))
     ends = (program.numerator, program.denominator)
     return _Plan(tuple(values), tuple(inputs), tuple(steps), scratch, *ends, program.divides, program.whole)
 
@@ -242,7 +155,7 @@ def _buffers(program: Program, places: Sequence[int]) -> dict[int, int]:
     return taken
 
 
-def _blocks(sizes: _Sizes, dtype: Any = None) -> Iterator[dict[int, Any]]:
+def _blocks(sizes: Sizes, dtype: Any = None) -> Iterator[dict[int, Any]]:
     import numpy as np
 
     places, arrays = list(sizes.varying), list(sizes.varying.values())
@@ -263,16 +176,17 @@ def _blocks(sizes: _Sizes, dtype: Any = None) -> Iterator[dict[int, Any]]:
             yield dict(zip(places, blocks, strict=True))
 
 
-def _in_int64(plan: _Plan, sizes: _Sizes, bound: Values, blocks: Mapping[int, Any], out: NDArray[Any]) -> bool:
+def _in_int64(plan: _Plan, sizes: Sizes, bound: Values, blocks: Mapping[int, Any], out: NDArray[Any]) -> bool:
     """Computes a block in int64, or says that it cannot: a step might overflow, or a value is not whole."""
     sizes.check(blocks)
     highs = [int(blocks[p].max()) if p in blocks else sizes.uniform[p] for p in range(len(sizes.names))]
-    if max(highs) >= _LIMIT or bound(*highs) >= _LIMIT:
+    if max(highs) >= LIMIT or bound(*highs) >= LIMIT:
         return False
     import numpy as np
 
     try:
-        top, bottom = plan.run(blocks, out, np.floor_divide)
+        narrow = {place: block.astype(np.int64, copy=False) for place, block in blocks.items()}
+        top, bottom = plan.run(narrow, out, np.floor_divide)
     except FloatingPointError:
         return False
     return not plan.divides or plan.whole or bool((out * bottom == top).all())
@@ -282,7 +196,7 @@ def _stored(out: NDArray[Any], start: int, values: Sequence[int | Fraction]) -> 
     """The array with values from a place on; as objects from the first that int64 does not hold."""
     import numpy as np
 
-    fits = all(type(value) is int and -_LIMIT <= value < _LIMIT for value in values)
+    fits = all(type(value) is int and -LIMIT <= value < LIMIT for value in values)
     wide = out if fits or out.dtype == object else out.astype(object)
     block = np.empty(len(values), dtype=object)
     block[:] = values
@@ -290,14 +204,8 @@ def _stored(out: NDArray[Any], start: int, values: Sequence[int | Fraction]) -> 
     return wide
 
 
-def _uniform(sizes: _Sizes, exact: Values) -> NDArray[Any]:
+def _uniform(sizes: Sizes, exact: Values) -> NDArray[Any]:
     import numpy as np
 
     value = exact(*(sizes.uniform[place] for place in range(len(sizes.names))))
     return _stored(np.empty(1, np.int64), 0, [value]).reshape(sizes.shape)
-
-
-def _length(sizes: _Sizes) -> int:
-    from math import prod
-
-    return prod(sizes.shape)

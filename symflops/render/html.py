@@ -54,7 +54,7 @@ def _table(derivation: Derivation) -> list[str]:
     ]
     total = (
         f'<tr class="total"><td>Total</td><td><i>N</i> = {formula(derivation.N)}</td>'
-        f"<td><i>C</i><sub>forward</sub> = {formula(derivation.C_forward)}</td></tr>"
+        f"<td><i>C</i><sub>forward</sub> = {formula(derivation.C_terms)}</td></tr>"
     )
     return ["<table><tr><th>Operation</th><th>Parameters</th><th>FLOPs per token</th></tr>", *rows, total, "</table>"]
 

@@ -31,7 +31,7 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def table_cells(derivation: Derivation) -> list[list[str]]:
     """The rows and the total, as ASCII."""
     rows = [[row.name, str(row.params) if row.params != 0 else "-", str(row.flops)] for row in derivation.rows]
-    return [*rows, ["Total", f"N = {derivation.N}", f"C_forward = {derivation.C_forward}"]]
+    return [*rows, ["Total", f"N = {derivation.N}", f"C_forward = {derivation.C_terms}"]]
 
 
 def unit_note(derivation: Derivation) -> str:

@@ -1,0 +1,41 @@
+"""Everything that runs torch: pricing rules per operator, and a counter that checks formulas against real modules."""
+
+from symflops.tracing.counter import (
+    Count,
+    Counter,
+    Entry,
+    NothingCounted,
+    against_flop_counter,
+    forward,
+    forward_backward,
+)
+from symflops.tracing.rules import (
+    DuplicateRule,
+    Einsum,
+    Elements,
+    UnpricedOperator,
+    forget,
+    free,
+    price,
+    resolve,
+    rule,
+)
+
+__all__ = [
+    "Count",
+    "Counter",
+    "DuplicateRule",
+    "Einsum",
+    "Elements",
+    "Entry",
+    "NothingCounted",
+    "UnpricedOperator",
+    "against_flop_counter",
+    "forget",
+    "forward",
+    "forward_backward",
+    "free",
+    "price",
+    "resolve",
+    "rule",
+]

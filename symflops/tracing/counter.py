@@ -1,0 +1,299 @@
+"""Counts what a module does while it runs: per module, per operator and per pass, forward, backward and recomputed."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from symflops.errors import SymflopsError
+from symflops.tracing import internals
+from symflops.tracing.rules import Einsum, resolve
+
+
+class NothingCounted(SymflopsError):
+    """The module ran and no operator was seen: a dispatch mode entered inside the counter's block took them all.
+
+    >>> raise NothingCounted()
+    Traceback (most recent call last):
+    symflops.tracing.counter.NothingCounted: the module ran but no operator was dispatched to the counter; enter
+    FakeTensorMode and other dispatch modes before the counter, not inside its block
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the module ran but no operator was dispatched to the counter; enter FakeTensorMode and other dispatch "
+            "modes before the counter, not inside its block"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All calls of one operator by one module in one pass.
+
+    `module` is the path in `named_modules()` ("" is the root, "<outside>" what ran in no module); `operator` is torch's
+    name, "aten.mm"; `phase` is "forward", "backward" or "recompute" (forward work done again while a backward runs);
+    `kind` is that of `Pricing`. `einsums` gives multiply-accumulates per einsum; `elements` counts all other work.
+    """
+
+    module: str
+    operator: str
+    phase: str
+    kind: str
+    calls: int
+    einsums: tuple[tuple[str, int], ...]
+    elements: int
+    bytes_read: int
+    bytes_written: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the einsums."""
+        return sum(macs for _, macs in self.einsums)
+
+    @property
+    def flops(self) -> int:
+        """Two per multiply-accumulate; elements are not in it."""
+        return 2 * self.macs
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A table of entries, one for each (module, operator, phase). Totals are in units of 1, of bytes for traffic.
+
+    >>> from torch import nn
+    >>> count = forward(nn.Sequential(nn.Linear(3, 5), nn.ReLU()), torch.empty(2, 3))
+    >>> count.macs, count.flops, count.elements
+    (30, 60, 20)
+    >>> {path: part.macs for path, part in count.by_module().items()}
+    {'0': 30, '1': 0}
+    """
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def macs(self) -> int:
+        return sum(entry.macs for entry in self.entries)
+
+    @property
+    def flops(self) -> int:
+        """Two per multiply-accumulate of an einsum. What an element costs is left to a convention."""
+        return 2 * self.macs
+
+    @property
+    def elements(self) -> int:
+        return sum(entry.elements for entry in self.entries)
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(entry.bytes_read for entry in self.entries)
+
+    @property
+    def bytes_written(self) -> int:
+        return sum(entry.bytes_written for entry in self.entries)
+
+    @property
+    def calls(self) -> int:
+        return sum(entry.calls for entry in self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def where(self, *, module: str = "*", operator: str = "*", phase: str = "*", kind: str = "*") -> Count:
+        """The entries whose fields match shell patterns; `*` also runs across dots: "model.layers.*.mlp*"."""
+        return Count(
+            tuple(
+                entry
+                for entry in self.entries
+                if fnmatch.fnmatchcase(entry.module, module)
+                and fnmatch.fnmatchcase(entry.operator, operator)
+                and fnmatch.fnmatchcase(entry.phase, phase)
+                and fnmatch.fnmatchcase(entry.kind, kind)
+            )
+        )
+
+    def under(self, module: str) -> Count:
+        """What a module and everything inside it does."""
+        inside = tuple(entry for entry in self.entries if _within(entry.module, module))
+        return Count(inside)
+
+    def by_module(self) -> dict[str, Count]:
+        """Own work of each module, without that of its children."""
+        return self._grouped(lambda entry: entry.module)
+
+    def by_pattern(self) -> dict[str, Count]:
+        """As `by_module`, with the numbers in paths replaced by "*": all layers' modules of one name together.
+
+        >>> from torch import nn
+        >>> count = forward(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), torch.empty(2, 3))
+        >>> {path: part.macs for path, part in count.by_pattern().items()}
+        {'*': 36}
+        """
+        return self._grouped(lambda entry: re.sub(r"(?<![^.])\d+(?![^.])", "*", entry.module))
+
+    def by_operator(self) -> dict[str, Count]:
+        return self._grouped(lambda entry: entry.operator)
+
+    def by_phase(self) -> dict[str, Count]:
+        return self._grouped(lambda entry: entry.phase)
+
+    def by_einsum(self) -> dict[str, int]:
+        """Multiply-accumulates per einsum, over all modules and operators."""
+        total: dict[str, int] = defaultdict(int)
+        for entry in self.entries:
+            for spec, macs in entry.einsums:
+                total[spec] += macs
+        return dict(total)
+
+    def _grouped(self, key: Callable[[Entry], str]) -> dict[str, Count]:
+        groups: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self.entries:
+            groups[key(entry)].append(entry)
+        return {name: Count(tuple(group)) for name, group in groups.items()}
+
+
+def _within(path: str, module: str) -> bool:
+    if path == internals.OUTSIDE:
+        return False
+    return not module or path == module or path.startswith(f"{module}.")
+
+
+class _Cell:
+    """The running sums of one entry."""
+
+    __slots__ = ("calls", "einsums", "elements", "kind", "read", "written")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.calls = self.elements = self.read = self.written = 0
+        self.einsums: dict[str, int] = {}
+
+    def frozen(self, module: str, operator: str, phase: str) -> Entry:
+        einsums = tuple(self.einsums.items())
+        return Entry(module, operator, phase, self.kind, self.calls, einsums, self.elements, self.read, self.written)
+
+
+class Counter:
+    """Counts all that runs inside its `with` block, forward and backward, on account of `module`'s submodules.
+
+    Tensors may be real, meta or fake; a `FakeTensorMode` is to be entered before the counter. Entering again starts at
+    zero. Raises `UnpricedOperator` at the call of an operator without a rule; errors of the model pass through.
+
+    >>> from torch import nn
+    >>> layer = nn.Linear(3, 5)
+    >>> with Counter(layer) as counter:
+    ...     layer(torch.ones(2, 3)).sum().backward()
+    >>> {phase: part.macs for phase, part in counter.count.by_phase().items()}
+    {'forward': 30, 'backward': 30}
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = module
+        self._cells: dict[tuple[str, Any, str], _Cell] = {}
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Counter:
+        self._cells = {}
+        self._attribution = internals.Attribution(self._module)
+        self._mode = internals.Dispatch(self._dispatched)
+        with ExitStack() as stack:
+            stack.enter_context(self._attribution.running())
+            stack.enter_context(self._mode)
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._exit.__exit__(kind, error, trace)
+        if error is None and self._attribution.entered and not self._cells:
+            raise NothingCounted
+
+    @property
+    def count(self) -> Count:
+        """What has been counted so far."""
+        return Count(
+            tuple(cell.frozen(path, str(operator), phase) for (path, operator, phase), cell in self._cells.items())
+        )
+
+    def _dispatched(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        path, phase = self._attribution.current()
+        pricing = resolve(function, path)
+        if pricing.kind == "decomposed":
+            return self._mode.decompose(function, args, kwargs)
+        result = function(*args, **kwargs)
+        key = (path, internals.packet(function), phase)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = _Cell(pricing.kind)
+        cell.calls += 1
+        read, written = pricing.traffic(result, args, kwargs)
+        cell.read += read
+        cell.written += written
+        if pricing.works is not None:
+            _add(cell, pricing.works(result, *args, **kwargs))
+        return result
+
+
+def _add(cell: _Cell, works: Any) -> None:
+    for work in works if isinstance(works, tuple) else (works,):
+        if isinstance(work, Einsum):
+            cell.einsums[work.spec] = cell.einsums.get(work.spec, 0) + work.macs
+        else:
+            cell.elements += work.count
+
+
+def _call(module: torch.nn.Module, inputs: object) -> Any:
+    if isinstance(inputs, Mapping):
+        return module(**inputs)
+    return module(*inputs) if isinstance(inputs, (tuple, list)) else module(inputs)
+
+
+def forward(module: torch.nn.Module, inputs: object) -> Count:
+    """Count one forward pass. `inputs` is one argument, a tuple or list of them, or a mapping of keywords.
+
+    Raises what `Counter` raises.
+
+    >>> forward(torch.nn.Linear(3, 5, bias=False), torch.empty(2, 3)).macs
+    30
+    """
+    with Counter(module) as counter:
+        _call(module, inputs)
+    return counter.count
+
+
+def forward_backward(module: torch.nn.Module, inputs: object, loss: Callable[[Any], torch.Tensor]) -> Count:
+    """Count a forward pass, the scalar `loss` of its output, and the backward pass from there.
+
+    >>> layer = torch.nn.Linear(3, 5, bias=False)
+    >>> count = forward_backward(layer, torch.ones(2, 3), torch.Tensor.sum)
+    >>> count.macs, set(count.by_module())
+    (60, {'', '<outside>'})
+    """
+    with Counter(module) as counter:
+        torch.autograd.backward(loss(_call(module, inputs)))
+    return counter.count
+
+
+def against_flop_counter(count: Count, peer: Any) -> dict[str, int]:
+    """FLOPs per operator of `count` for which torch's counter has no formula, and which it silently takes to be 0.
+
+    `peer` is a `torch.utils.flop_counter.FlopCounterMode`, or a registry such as its `flop_registry`.
+
+    >>> from torch.utils.flop_counter import flop_registry
+    >>> q = torch.ones(1, 2, 4, 8)
+    >>> attention = torch.nn.functional.scaled_dot_product_attention
+    >>> with Counter(torch.nn.Identity()) as counter:
+    ...     _ = attention(q, q, q)
+    >>> against_flop_counter(counter.count, flop_registry)
+    {'aten._scaled_dot_product_flash_attention_for_cpu': 1024}
+    """
+    registry: Iterable[Any] = getattr(peer, "flop_registry", peer)
+    known = {str(operator) for operator in registry}
+    return {
+        operator: part.flops for operator, part in count.by_operator().items() if part.flops and operator not in known
+    }
