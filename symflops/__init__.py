@@ -1,0 +1,24 @@
+"""symflops derives, proves and checks what a transformer costs: parameters, FLOPs and bytes as closed forms.
+
+>>> import symflops
+>>> symflops.derive("kaplan2020").C_terms
+2*N + 2*d_attn*n_ctx*n_layer
+"""
+
+from symflops.architectures import Architecture, architecture
+from symflops.catalogue import derive
+from symflops.conventions import CONVENTIONS, Convention
+from symflops.emit import emit
+from symflops.errors import SymflopsError
+from symflops.evaluate import compiled
+from symflops.measures import active_params, bytes_read, bytes_written, flops, intensity, params, saved_elements, work
+from symflops.networks import Block, Recomputed, Routed, Tied
+from symflops.operations import Contraction, Elementwise, Lookup, Operation
+from symflops.totals import Total
+
+__version__ = "0.1.0"
+__all__ = [
+    "CONVENTIONS", "Architecture", "Block", "Contraction", "Convention", "Elementwise", "Lookup", "Operation", "Recomputed",
+    "Routed", "SymflopsError", "Tied", "Total", "active_params", "architecture", "bytes_read", "bytes_written", "compiled",
+    "derive", "emit", "flops", "intensity", "params", "saved_elements", "work",
+]  # fmt: skip

@@ -18,7 +18,7 @@ from sympy import Add, Expr, S, Symbol, factor
 from symflops.conventions import Convention, convention
 from symflops.errors import SymflopsError
 from symflops.measures import NOT_N, flops, flops_of_all, params, params_without
-from symflops.networks import blocks, uses
+from symflops.networks import Use, blocks, uses
 from symflops.notation import n_batch, n_seq
 from symflops.proof import equal, residual
 
@@ -142,16 +142,16 @@ def drop(chain: tuple[Step, ...], dropped: Expr, expression: Expr, why: str) -> 
 
 def table(network: Expr, chosen: Convention, tokens: Expr = n_batch * n_seq) -> tuple[Row, ...]:
     """A row for each named part of the network, in reading order: parameters, and work for one token."""
-    named = sorted(blocks(network).items(), key=lambda item: _reading_position(item[1]))
+    named = sorted(blocks(network).items(), key=lambda item: min(map(reading_position, uses(item[1]))))
     return tuple(
         Row(name, factor(params(part)), factor(flops_of_all(part, chosen).expr / tokens)) for name, part in named
     )
 
 
-def _reading_position(part: Expr) -> tuple[int, str]:
-    roles = [use.operation.role for use in uses(part)]
-    known = [READING_ORDER.index(role) for role in roles if role in READING_ORDER]
-    return min(known, default=len(READING_ORDER)), str(part)
+def reading_position(use: Use) -> tuple[int, str]:
+    """Where an operation stands in a table: by its role, then by name."""
+    role = use.operation.role
+    return READING_ORDER.index(role) if role in READING_ORDER else len(READING_ORDER), use.path
 
 
 def derive_network(

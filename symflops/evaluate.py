@@ -37,7 +37,6 @@ _FAST = replace(
     },
 )
 
-
 _RESERVED = in_python.RESERVED | {"type", "int", "checked"}
 
 

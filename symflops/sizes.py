@@ -83,14 +83,32 @@ class Sizes:
         ]
         return zip(*columns, strict=False)
 
-    def check(self, blocks: Mapping[int, Any], *, whole: bool = False) -> None:
-        """Raises `SizeError` for a size below 1, or NaN, in a block; with `whole` also for a fraction among floats."""
+    def check(self, blocks: Mapping[int, Any]) -> None:
+        """Raises `SizeError` for a size below 1, or NaN, in a block."""
+        import numpy as np
+
         for place, block in blocks.items():
-            low = block.min()
+            low = np.minimum.reduce(block)
             if not low >= 1:
                 raise SizeError(f"size {self.names[place]} holds {low}; give positive integers")
-            if whole and self.varying[place].dtype.kind == "f":
-                _check_whole(self.names[place], block)
+
+    def check_whole(self, blocks: Mapping[int, Any], floors: NDArray[Any], equal: NDArray[Any]) -> None:
+        """Raises `SizeError` for a fraction in a block; `floors` and `equal` are buffers of the block's length."""
+        import numpy as np
+
+        for place, block in blocks.items():
+            if self.varying[place].dtype.kind == "f":
+                np.equal(np.floor(block, out=floors), block, out=equal)
+                if np.count_nonzero(equal) < len(equal):
+                    raise _not_whole(self.names[place], block)
+
+    def check_finite(self, blocks: Mapping[int, Any]) -> None:
+        """Raises `SizeError` for an infinity in a block."""
+        import numpy as np
+
+        for place, block in blocks.items():
+            if not np.all(np.isfinite(block)):
+                raise _not_whole(self.names[place], block)
 
 
 def sizes_of_sweep(names: tuple[str, ...], arrays: Mapping[str, Any], *, exact_integers: bool) -> Sizes:
@@ -128,8 +146,8 @@ def _array(name: str, value: Any, exact_integers: bool) -> NDArray[Any]:
         return array.astype(np.int64, copy=False)  # Not int32, in which NumPy would compute.
     if array.dtype.kind in "uf" and not exact_integers:
         return array
-    if array.dtype.kind == "f":
-        _check_whole(name, array)
+    if array.dtype.kind == "f" and not _is_whole(array).all():
+        raise _not_whole(name, array)
     if array.dtype.kind == "O":
         array = np.frompyfunc(lambda item: positive_integer(name, item), 1, 1)(array) if array.size else array
         array = np.asarray(array, dtype=object)
@@ -139,9 +157,14 @@ def _array(name: str, value: Any, exact_integers: bool) -> NDArray[Any]:
     return array.astype(np.int64)
 
 
-def _check_whole(name: str, array: NDArray[Any]) -> None:
+def _not_whole(name: str, array: NDArray[Any]) -> SizeError:
     import numpy as np
 
-    broken = array[~((np.floor(array) == array) & (np.abs(array) < np.inf))]
-    if broken.size:
-        raise SizeError(f"size {name} holds {broken.flat[0]}; give positive integers")
+    broken = array[~_is_whole(array)]
+    return SizeError(f"size {name} holds {broken.flat[0] if broken.size else np.inf}; give positive integers")
+
+
+def _is_whole(array: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    return (np.floor(array) == array) & (np.abs(array) < np.inf)

@@ -62,19 +62,29 @@ def sweep_float64(program: Program, arrays: Mapping[str, Any]) -> NDArray[Any]:
     sizes = sizes_of_sweep(program.arguments, arrays, exact_integers=False)
     plan = _plan(program, sizes, np.float64)
     out = np.empty(prod(sizes.shape), np.float64)
-    start = 0
     with np.errstate(divide="raise", over="raise", invalid="raise"):
         try:
-            for blocks in _blocks(sizes, np.float64):
-                stop = start + len(next(iter(blocks.values())))
-                sizes.check(blocks, whole=True)
-                plan.run(blocks, out[start:stop], np.true_divide)
-                start = stop
-            if not sizes.varying:
-                plan.run({}, out, np.true_divide)
+            _run_float64(plan, sizes, out)
         except FloatingPointError as error:
             raise SizeError(f"float64 cannot hold this ({error}); use the exact sweep") from None
     return out.reshape(sizes.shape)
+
+
+def _run_float64(plan: _Plan, sizes: Sizes, out: NDArray[Any]) -> None:
+    import numpy as np
+
+    if not sizes.varying:
+        plan.run({}, out, np.true_divide)
+    floors, equal = np.empty(_BLOCK), np.empty(_BLOCK, np.bool_)
+    start = 0
+    for blocks in _blocks(sizes, np.float64):
+        part = out[start : start + len(next(iter(blocks.values())))]
+        sizes.check(blocks)
+        sizes.check_whole(blocks, floors[: len(part)], equal[: len(part)])
+        plan.run(blocks, part, np.true_divide)
+        if not np.maximum.reduce(part) < np.inf:
+            sizes.check_finite(blocks)
+        start += len(part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,12 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], int]] = {
         for name in RULES
         if name.startswith("aten::_scaled_dot_product") and name.endswith("backward")
     },
+    "aten::_native_multi_head_attention": (None, (meta(2, 5, 8), meta(2, 5, 8), meta(2, 5, 8), 8, 4), 10 * 8 * (32 + 10)),
+    "aten::_transformer_encoder_layer_fwd": (
+        None,
+        (meta(2, 5, 8), 8, 4, *[None] * 11, meta(16, 8), meta(16), meta(8, 16), meta(8)),
+        10 * 8 * (32 + 10) + 2 * 10 * 8 * 16,
+    ),
     "higher_order::flex_attention_backward": (None, (q, k, v, g), BACKWARD),
     "aten::_flash_attention_forward": (None, (qv, kv, vv, ends_q, ends_k, 4, 3), VARLEN),
     "aten::_flash_attention_backward": (None, (qv, qv, kv, vv, qv, qv, ends_q, ends_k), VARLEN_BACKWARD),

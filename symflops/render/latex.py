@@ -48,12 +48,18 @@ def _table(derivation: Derivation) -> list[str]:
     rows = [
         rf"{prose(row.name)} & {_cell(row.params)} & ${formula(row.flops)}$ \\" for row in derivation.rows
     ]
-    total = rf"Total & $N = {formula(derivation.N)}$ & $C_{{\mathrm{{forward}}}} = {formula(derivation.C_terms)}$ \\"
+    total = rf"Total & {_total('N', derivation.N)} & {_total('C_forward', derivation.C_terms)} \\"
     fitted = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
     return [
         r"\sbox0{\begin{tabular}{lll}", r"\toprule", r"Operation & Parameters & FLOPs per token \\", r"\midrule", *rows,
         r"\midrule", total, r"\bottomrule", r"\end{tabular}}", fitted,
     ]  # fmt: skip
+
+
+def _total(quantity: str, expression: Expr) -> str:
+    """A total, if it fits into the table; the steps below show it in any case."""
+    shown, name = formula(expression), _QUANTITIES[quantity]
+    return f"${name} = {shown}$" if len(shown) <= _LONG else f"${name}$, see below"
 
 
 def _cell(expression: Expr) -> str:

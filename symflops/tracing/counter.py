@@ -18,18 +18,18 @@ from symflops.tracing.rules import Einsum, resolve
 
 
 class NothingCounted(SymflopsError):
-    """The module ran and no operator was seen: a dispatch mode entered inside the counter's block took them all.
+    """A module with parameters ran and no operator was seen, which is no count of zero.
 
     >>> raise NothingCounted()
     Traceback (most recent call last):
-    symflops.tracing.counter.NothingCounted: the module ran but no operator was dispatched to the counter; enter
-    FakeTensorMode and other dispatch modes before the counter, not inside its block
+    symflops.tracing.counter.NothingCounted: the module ran but no operator reached the counter: something inside its
+    block takes them, such as compiled code or a mode that disables dispatch; run the module without it
     """
 
     def __init__(self) -> None:
         super().__init__(
-            "the module ran but no operator was dispatched to the counter; enter FakeTensorMode and other dispatch "
-            "modes before the counter, not inside its block"
+            "the module ran but no operator reached the counter: something inside its block takes them, such as "
+            "compiled code or a mode that disables dispatch; run the module without it"
         )
 
 
@@ -182,8 +182,8 @@ class _Cell:
 class Counter:
     """Counts all that runs inside its `with` block, forward and backward, on account of `module`'s submodules.
 
-    Tensors may be real, meta or fake; a `FakeTensorMode` is to be entered before the counter. Entering again starts at
-    zero. Raises `UnpricedOperator` at the call of an operator without a rule; errors of the model pass through.
+    Tensors may be real, meta or fake. Entering again starts at zero. Raises `UnpricedOperator` at the call of an operator
+    without a rule, `NothingCounted` at the end of a block that hid all operators; errors of the model pass through.
 
     >>> from torch import nn
     >>> layer = nn.Linear(3, 5)
@@ -210,7 +210,8 @@ class Counter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         self._exit.__exit__(kind, error, trace)
-        if error is None and self._attribution.entered and not self._cells:
+        ran = self._attribution.entered and next(self._module.parameters(), None) is not None
+        if error is None and ran and not self._cells:
             raise NothingCounted
 
     @property

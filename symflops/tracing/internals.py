@@ -158,7 +158,8 @@ class Attribution:
         self._owners = Owners()
         self._owners.mark(OUTSIDE)
         self._home = threading.get_ident()
-        self._foreign: dict[Any, str] = {}
+        self._elsewhere: dict[int, Owners] = {}
+        self._rebuilt: dict[Any, str] = {}
         self._seen: int | None = None
         self.entered = False
 
@@ -171,7 +172,7 @@ class Attribution:
                 register_module_forward_hook(self._leave_module, always_call=True),
             ):
                 stack.callback(handle.remove)
-            stack.enter_context(_checkpoint_regions(self._region))
+            stack.enter_context(_checkpoint_regions(self._region, self._rebuilding))
             yield
 
     def current(self) -> tuple[str, str]:
@@ -180,7 +181,7 @@ class Attribution:
         task = _dispatcher._current_graph_task_id()
         if task == entered_in:
             if self._seen is not None:
-                self._owners.mark(path, self._seen)
+                self._owners_here().mark(path, self._seen)
                 self._seen = None
             return path, "forward" if task == _NO_BACKWARD else "recompute"
         node = _dispatcher._current_autograd_node()
@@ -193,26 +194,28 @@ class Attribution:
         number = node._sequence_nr()
         if number >= _LEAF:
             return self._leaves.get(id(node.variable), OUTSIDE)
-        if self._foreign and node in self._foreign:
-            return self._foreign[node]
-        return self._owners.of(number)
+        rebuilt = self._rebuilt.get(node) if self._rebuilt else None
+        return self._owners.of(number) if rebuilt is None else rebuilt
+
+    def _owners_here(self) -> Owners:
+        """Autograd numbers nodes anew in each thread."""
+        thread = threading.get_ident()
+        return self._owners if thread == self._home else self._elsewhere.setdefault(thread, Owners())
 
     def _differentiated_twice(self, path: str) -> None:
         """Nodes that a node makes while it runs (create_graph) belong where it does."""
-        self._owners.mark(path, self._seen)
+        self._owners_here().mark(path, self._seen)
         self._seen = _autograd._get_sequence_nr()
 
     def _push(self, key: object, path: str) -> None:
         self._stack.append((key, path, _dispatcher._current_graph_task_id()))
-        if threading.get_ident() == self._home:
-            self._owners.mark(path)
+        self._owners_here().mark(path)
 
     def _pop(self, key: object) -> None:
         """Leave `key`, and with it whatever inside it was left by an exception that skipped its hook."""
         while len(self._stack) > 1 and self._stack.pop()[0] is not key:
             pass
-        if threading.get_ident() == self._home:
-            self._owners.mark(self._stack[-1][1])
+        self._owners_here().mark(self._stack[-1][1])
 
     def _enter_module(self, module: torch.nn.Module, inputs: Any) -> None:
         path = self._paths.get(module)
@@ -222,62 +225,63 @@ class Attribution:
 
     def _leave_module(self, module: torch.nn.Module, inputs: Any, outputs: Any) -> None:
         if any(key is module for key, _, _ in reversed(self._stack)):
-            self._label(outputs, self._paths[module])
             self._pop(module)
 
-    def _label(self, outputs: Any, path: str) -> None:
-        """Own the unowned nodes behind outputs, for a graph rebuilt inside a device's backward thread.
-
-        Such a thread numbers the nodes it makes from zero, so that numbers do not tell them apart. The walk ends where
-        a reentrant checkpoint detached its inputs.
-        """
-        if threading.get_ident() == self._home or not any(isinstance(key, _Reentrant) for key, _, _ in self._stack):
-            return
-        pending = [tensor.grad_fn for tensor in _leaves_of(outputs)]
-        while pending:
-            node = pending.pop()
-            if node is not None and node not in self._foreign:
-                self._foreign[node] = path
-                pending.extend(parent for parent, _ in node.next_functions)
-
-    def _region(self, function: Callable[..., Any], kind: type[object]) -> Callable[..., Any]:
+    def _region(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A checkpointed function that, whenever it is run, runs on account of the module that checkpointed it."""
         path = self._stack[-1][1]
 
         def region(*args: Any, **kwargs: Any) -> Any:
-            key = kind()
+            key = object()
             self._push(key, path)
             try:
-                outputs = function(*args, **kwargs)
-                self._label(outputs, path)
-                return outputs
+                return function(*args, **kwargs)
             finally:
                 self._pop(key)
 
         return region
 
+    def _rebuilding(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A region whose graph is built again, and differentiated, inside the outer backward pass.
 
-def _leaves_of(outputs: Any) -> Iterator[torch.Tensor]:
-    leaves = torch.utils._pytree.tree_leaves(outputs)
-    return (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+        A device's backward runs in a thread of its own, which numbers the nodes it makes from zero, so that numbers do
+        not tell them from those of the forward pass: they are remembered one by one. The walk from the outputs ends
+        where the checkpoint detached its inputs.
+        """
+
+        def rebuilt(*args: Any) -> Any:
+            outputs = function(*args)
+            if threading.get_ident() != self._home:
+                self._remember(outputs)
+            return outputs
+
+        return self._region(rebuilt)
+
+    def _remember(self, outputs: Any) -> None:
+        owners = self._owners_here()
+        pending = [leaf.grad_fn for leaf in torch.utils._pytree.tree_leaves(outputs) if is_tensor(leaf)]
+        while pending:
+            node = pending.pop()
+            if node is not None and node not in self._rebuilt:
+                self._rebuilt[node] = owners.of(node._sequence_nr())
+                pending.extend(parent for parent, _ in node.next_functions)
 
 
-class _Reentrant:
-    """Marks a checkpoint region whose graph is rebuilt, and differentiated, inside the outer backward pass."""
+Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @contextmanager
-def _checkpoint_regions(wrap: Callable[[Callable[..., Any], type[object]], Callable[..., Any]]) -> Iterator[None]:
-    """Pass each function given to `torch.utils.checkpoint.checkpoint` through `wrap` inside this block."""
+def _checkpoint_regions(wrap: Wrapper, wrap_reentrant: Wrapper) -> Iterator[None]:
+    """Pass each function given to `torch.utils.checkpoint.checkpoint` through a wrapper inside this block."""
     generator = _checkpointing._checkpoint_without_reentrant_generator
     reentrant: Any = _checkpointing.CheckpointFunction
     apply = reentrant.apply
 
     def wrapped_generator(function: Any, *args: Any, **kwargs: Any) -> Any:
-        return generator(wrap(function, object), *args, **kwargs)
+        return generator(wrap(function), *args, **kwargs)
 
     def wrapped_apply(function: Any, *args: Any) -> Any:
-        return apply(wrap(function, _Reentrant), *args)
+        return apply(wrap_reentrant(function), *args)
 
     _checkpointing._checkpoint_without_reentrant_generator = wrapped_generator
     reentrant.apply = staticmethod(wrapped_apply)

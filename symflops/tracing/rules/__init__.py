@@ -1,6 +1,6 @@
 """Pricing rules per operator. Importing this package enters all of them into the registry."""
 
-from symflops.tracing.rules import attention, contractions, convolution, declared
+from symflops.tracing.rules import attention, contractions, convolution, declared, fused
 from symflops.tracing.rules.registry import (
     RULES,
     DuplicateRule,
@@ -31,6 +31,7 @@ __all__ = [
     "declared",
     "forget",
     "free",
+    "fused",
     "price",
     "resolve",
     "rule",

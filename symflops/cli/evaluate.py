@@ -1,0 +1,132 @@
+"""``symflops evaluate``: exact numbers for given sizes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from sympy import Expr
+
+from symflops.architectures import Architecture, architecture
+from symflops.cli import options
+from symflops.conventions import KAPLAN, TORCH, Convention
+from symflops.conventions import convention as convention_of
+from symflops.errors import SizeError
+from symflops.measures import flops, params, params_without
+
+
+@click.command()
+@click.argument("name")
+@options.batch
+@options.seq
+@click.option("--set", "sets", multiple=True, metavar="SIZE=VALUE", help="Another value for a size; may be repeated.")
+@options.convention
+@options.as_json
+def evaluate(
+    name: str, batch: str, seq: str | None, sets: tuple[str, ...], convention: str | None, as_json: bool
+) -> None:
+    """Exact parameters and FLOPs of NAME (gpt2, llama3-8b, kaplan2020, a config.json)."""
+    from derivations import SOURCES
+
+    n_batch, given = options.whole("--batch", batch), options.assignments(sets)
+    n_seq = None if seq is None else options.whole("--seq", seq)
+    if name in SOURCES:
+        result = _source(name, n_batch, n_seq, given, convention_of(convention or KAPLAN))
+    else:
+        model = architecture(name).with_sizes(**given)
+        result = _architecture(model, n_batch, n_seq or model.sizes["n_ctx"], convention_of(convention or TORCH))
+    click.echo(json.dumps(result, indent=2) if as_json else _text(result))
+
+
+def _architecture(model: Architecture, n_batch: int, n_seq: int, chosen: Convention) -> dict[str, Any]:
+    forward, backward = (
+        model.flops(n_batch, n_seq, chosen, phase).expr for phase in ("forward", "backward")
+    )
+    notes = []
+    if n_seq > model.sizes["n_ctx"]:
+        notes.append(f"n_seq = {n_seq} is beyond the context of {model.sizes['n_ctx']} positions")
+    return {
+        "name": model.name,
+        "params": model.params(),
+        "N": model.params("non_embedding"),
+        **_work(forward, backward, n_batch * n_seq),
+        "convention": chosen.name,
+        "unit": chosen.unit,
+        "batch": n_batch,
+        "seq": n_seq,
+        "sizes": dict(model.sizes),
+        "source": model.source,
+        "notes": notes,
+    }
+
+
+def _source(name: str, n_batch: int, n_seq: int | None, given: dict[str, int], chosen: Convention) -> dict[str, Any]:
+    from derivations import source
+    from symflops.notation import symbol
+
+    derivation = source(name)(chosen)
+    sizes = {**given, **({} if n_seq is None else {"n_ctx": n_seq})}
+    values = {symbol(each): size for each, size in {**sizes, "n_batch": n_batch}.items()}
+    network = derivation.network
+    every, n = params(network), params_without(network)
+    forward, backward = (flops(network, chosen, phase).expr for phase in ("forward", "backward"))
+    missing = {each.name for form in (every, n, forward, backward) for each in form.free_symbols - values.keys()}
+    if missing:
+        raise SizeError(f"{name} needs more sizes: {', '.join(sorted(missing))}; give each with --set SIZE=VALUE")
+    unused = sorted(set(given) - {each.name for each in network.free_symbols})
+    if unused:
+        raise SizeError(f"{name} has no size {', '.join(unused)}; it has {_names(network)}")
+    every, n, forward, backward = (form.subs(values) for form in (every, n, forward, backward))
+    return {
+        "name": name,
+        "params": int(every),
+        "N": int(n),
+        **_work(forward, backward, n_batch * sizes["n_ctx"]),
+        "convention": chosen.name,
+        "unit": chosen.unit,
+        "batch": n_batch,
+        "seq": sizes["n_ctx"],
+        "sizes": sizes,
+        "source": derivation.citation,
+        "notes": [],
+    }
+
+
+def _names(network: Expr) -> str:
+    return ", ".join(sorted(each.name for each in network.free_symbols))
+
+
+def _work(forward: Expr, backward: Expr, tokens: int) -> dict[str, int | str]:
+    """Whole numbers as such; a figure for one token that is none, as an exact fraction in text."""
+    per_token = forward / tokens
+    return {
+        "C_forward": _exact(forward),
+        "C_forward_per_token": _exact(per_token),
+        "C_backward": _exact(backward),
+    }
+
+
+def _exact(value: Expr) -> int | str:
+    return int(value) if value.is_Integer else str(value)
+
+
+def _text(result: dict[str, Any]) -> str:
+    from symflops.render.plain import columns
+
+    sizes = ", ".join(f"{name}={size}" for name, size in result["sizes"].items())
+    labels = {
+        "params": "parameters",
+        "N": "N (embeddings left out)",
+        "C_forward": f"C_forward, {result['batch']} x {result['seq']} tokens",
+        "C_forward_per_token": "C_forward for one token",
+        "C_backward": "C_backward",
+    }
+    rows = [[label, _grouped(result[key])] for key, label in labels.items()]
+    head = f"{result['name']}: {sizes}\nconvention {result['convention']}, in {result['unit']}s; {result['source']}\n"
+    notes = "".join(f"\nnote: {note}" for note in result["notes"])
+    return head + "\n" + columns(["Quantity", "Exact value"], rows) + notes
+
+
+def _grouped(value: int | str) -> str:
+    return f"{value:,}" if isinstance(value, int) else value

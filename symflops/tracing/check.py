@@ -1,0 +1,247 @@
+"""The formula against the real module: parameters tensor by tensor, forward and backward work operation by operation."""
+
+from __future__ import annotations
+
+import math
+import os.path
+import re
+from collections import Counter as Tally
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from symflops.architectures import Architecture
+from symflops.conventions import TORCH
+from symflops.derivation import reading_position
+from symflops.errors import SizeError
+from symflops.measures import Phase, priced
+from symflops.networks import Use, uses
+from symflops.render.plain import columns
+from symflops.tracing.counter import Count, Counter, against_flop_counter
+from symflops.tracing.models import Built, build, parameters, token_inputs
+
+Stage = Callable[[str, int, int], None]
+_MOST_LAYERS = 10_000
+_INDEX = 2**62
+_PHASES: tuple[Phase, ...] = ("forward", "backward")
+_STAGES = ("building the module", "forward and backward", "torch's FlopCounterMode", "comparing")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One comparison: what, by the formula, in the module, and where in the module's code."""
+
+    name: str
+    formula: Any
+    model: Any
+    where: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are the same, exactly."""
+        return bool(self.formula == self.model)
+
+    def as_json(self) -> dict[str, Any]:
+        """Both sides and the verdict."""
+        return {"name": self.name, "module": self.where, "formula": self.formula, "model": self.model, "equal": self.equal}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was compared. ``uncounted`` are operators, with their FLOPs, that torch's own counter takes for nothing."""
+
+    name: str
+    module: str
+    batch: int
+    seq: int
+    params: Line
+    tensors: tuple[Line, ...]
+    forward: Line
+    backward: Line
+    operations: tuple[Line, ...]
+    flop_counter: Line
+    uncounted: Mapping[str, int]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Every comparison that must hold."""
+        return (self.params, *self.tensors, self.forward, self.backward, *self.operations, self.flop_counter)
+
+    @property
+    def holds(self) -> bool:
+        """Whether all of them do."""
+        return all(line.equal for line in self.lines)
+
+    @property
+    def evidence(self) -> str:
+        """``counted`` where formula and module agree in everything; else ``refuted``."""
+        return "counted" if self.holds else "refuted"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; integers exact."""
+        where = {"batch": self.batch, "seq": self.seq}
+        return {
+            "name": self.name,
+            "module": self.module,
+            "params": _verdict(self.params),
+            "flops": {**_verdict(self.forward), **where},
+            "backward": {**_verdict(self.backward), **where},
+            "operations": [line.as_json() for line in self.operations],
+            "tensors": [line.as_json() for line in self.tensors],
+            "flop_counter": {"counted": self.flop_counter.formula, "with_uncounted": self.flop_counter.model},
+            "uncounted": dict(self.uncounted),
+            "evidence": self.evidence,
+        }
+
+    def text(self) -> str:
+        """A table for a terminal."""
+        shown = [self.params, self.forward, self.backward, *self.operations, *(t for t in self.tensors if not t.equal)]
+        rows = [[line.name, _grouped(line.formula), _grouped(line.model), "=" if line.equal else "DIFFERS", line.where] for line in shown]
+        tensors = sum(line.formula[0] for line in self.tensors if line.formula)
+        agree = "all equal" if all(line.equal for line in self.tensors) else "DIFFERENT, see above"
+        return "\n".join(
+            [
+                f"{self.name}: closed form against {self.module}, {self.batch} x {self.seq} tokens",
+                "",
+                columns(["", "formula", "module", "", "code"], rows),
+                "",
+                f"{tensors} parameter tensors by name and shape: {agree}",
+                self._peer(),
+                f"evidence: {self.evidence}",
+            ]
+        )
+
+    def _peer(self) -> str:
+        left_out = ", ".join(f"{operator} ({flops:,} FLOPs)" for operator, flops in self.uncounted.items())
+        said = f"leaves out {left_out}" if left_out else "leaves nothing out here"
+        agree = "its total and ours agree" if self.flop_counter.equal else "with that, it still DIFFERS from ours"
+        return f"torch's FlopCounterMode {said}; {agree}"
+
+
+def _verdict(line: Line) -> dict[str, Any]:
+    return {"formula": line.formula, "model": line.model, "equal": line.equal}
+
+
+def _grouped(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def check_model(model: Architecture, n_batch: int, n_seq: int, stage: Stage = lambda what, done, of: None) -> Report:
+    """Build the real module of an architecture and compare everything; nothing of its size is allocated.
+
+    An architecture with ``attention="flash"`` is compared with SDPA as a CPU runs it, one with ``eager`` with the
+    products written out. ``stage`` is told how far the work has come. Raises `SizeError` for what cannot be built.
+    """
+    _refuse_absurd(model, n_batch, n_seq)
+    stage(_STAGES[0], 0, len(_STAGES))
+    sdpa = model.attention == "flash"
+    built = build(dict(model.config), "sdpa" if sdpa else "eager", "fake" if sdpa else "meta")
+    stage(_STAGES[1], 1, len(_STAGES))
+    count = counted(built, n_batch, n_seq)
+    stage(_STAGES[2], 2, len(_STAGES))
+    peer = _flop_counter_total(built, n_batch, n_seq)
+    stage(_STAGES[3], 3, len(_STAGES))
+    return compare(model, built, count, peer, n_batch, n_seq)
+
+
+def compare(model: Architecture, built: Built, count: Count, peer: FlopCounterMode, n_batch: int, n_seq: int) -> Report:
+    """Set an architecture's formulas against what was counted on a module."""
+    left_out = against_flop_counter(count, peer)
+    forward, backward = (int(model.flops(n_batch, n_seq, TORCH, phase)) for phase in _PHASES)
+    forward_seen = count.where(phase="forward").flops
+    shapes = parameters(built.module)
+    return Report(
+        name=model.name,
+        module=built.source + (f" ({built.why})" if built.why else ""),
+        batch=n_batch,
+        seq=n_seq,
+        params=Line("parameters", model.params(), sum(math.prod(shape) for shape in shapes.values())),
+        tensors=_tensors(model, shapes),
+        forward=Line("FLOPs forward", forward, forward_seen),
+        backward=Line("FLOPs backward", backward, count.flops - forward_seen),
+        operations=_operations(model, count, n_batch, n_seq),
+        flop_counter=Line("FlopCounterMode", peer.get_total_flops() + sum(left_out.values()), count.flops),
+        uncounted=left_out,
+    )
+
+
+def counted(built: Built, n_batch: int, n_seq: int) -> Count:
+    """One forward and one backward pass, counted."""
+    inputs = token_inputs(built, n_batch, n_seq)
+    with built.scope(), Counter(built.module) as counter:
+        built.module(**inputs).logits.sum().backward()
+    built.module.zero_grad(set_to_none=True)
+    return counter.count
+
+
+def _flop_counter_total(built: Built, n_batch: int, n_seq: int) -> FlopCounterMode:
+    inputs = token_inputs(built, n_batch, n_seq)
+    with built.scope(), FlopCounterMode(display=False) as peer:
+        built.module(**inputs).logits.sum().backward()
+    built.module.zero_grad(set_to_none=True)
+    return peer
+
+
+def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> tuple[Line, ...]:
+    """Forward and backward FLOPs of each module's own work, all layers together, whichever side has any."""
+    expected: dict[tuple[Phase, str], int] = defaultdict(int)
+    named: dict[str, list[str]] = defaultdict(list)
+    for use in sorted(uses(model.network), key=reading_position):
+        named[_module_of(model, use)].append(use.path)
+        for phase in _PHASES:
+            cost = model.at(priced(use, TORCH, phase), n_batch=n_batch, n_seq=n_seq)
+            expected[phase, _module_of(model, use)] += int(cost)
+    seen: dict[tuple[Phase, str], int] = defaultdict(int)
+    for path, part in count.by_pattern().items():
+        for entry in part:
+            seen["forward" if entry.phase == "forward" else "backward", path] += entry.flops
+    keys = [(phase, path) for phase in _PHASES for path in dict.fromkeys([*named, *(path for _, path in seen)])]
+    return tuple(
+        Line(f"{_label(named[path])}, {phase}", expected[phase, path], seen[phase, path], path)
+        for phase, path in keys
+        if expected[phase, path] or seen[phase, path]
+    )
+
+
+def _label(paths: list[str]) -> str:
+    """What the formula calls the operations of one module: their common block, where there are several."""
+    if len(paths) < 2:
+        return paths[0] if paths else "nothing in the formula"
+    return os.path.commonprefix([path.split("/") for path in paths])[0]
+
+
+def _module_of(model: Architecture, use: Use) -> str:
+    return model.family.modules.get(use.path, use.path)
+
+
+def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Line, ...]:
+    """Each kind of tensor: how many there are and their sizes, in any order of axes, by the name torch gives them."""
+    expected: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
+    for use in uses(model.network):
+        copies = int(model.at(use.copies))
+        for parameter in use.operation.parameters if copies else ():
+            shape = sorted(int(model.at(size)) for size in parameter.shape)
+            expected[f"{_module_of(model, use)}.{parameter.name}"][tuple(shape)] += copies
+    seen: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
+    for name, found in shapes.items():
+        seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][tuple(sorted(found))] += 1
+    return tuple(Line(name, _described(expected[name]), _described(seen[name])) for name in sorted({*expected, *seen}))
+
+
+def _described(tally: Tally[tuple[int, ...]]) -> tuple[Any, ...]:
+    """``(copies, sizes, copies, sizes, …)``: one pair where all copies have one shape."""
+    return tuple(part for shape, copies in sorted(tally.items()) for part in (copies, list(shape)))
+
+
+def _refuse_absurd(model: Architecture, n_batch: int, n_seq: int) -> None:
+    """Sizes that no module can have are refused before one is built; the closed form needs no module."""
+    layers, largest = model.sizes["n_layer"], max(model.sizes.values())
+    if layers > _MOST_LAYERS:
+        raise SizeError(f"check builds every layer and n_layer = {layers} is over {_MOST_LAYERS}; use evaluate, which is exact")
+    if n_batch * n_seq * max(n_seq, largest) * largest >= _INDEX:
+        raise SizeError("a tensor of these sizes is beyond what PyTorch can index; use evaluate, which is exact")
+
+
