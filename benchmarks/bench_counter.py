@@ -1,7 +1,7 @@
 """Time of counting a forward pass, against torch's FlopCounterMode on the same fake model, interleaved.
 
-The model is transformers' LlamaForCausalLM at the size of Llama 3 405B, built on fake tensors outside the timing. The two
-take turns, and the ratio is that of their medians.
+The model is transformers' LlamaForCausalLM at the size of Llama 3 405B, built on fake tensors outside the timing. The
+two take turns, and the ratio is that of their medians.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def llama_405b(n_layer: int) -> torch.nn.Module:
         vocab_size=128256,
         use_cache=False,
     )
-    return LlamaForCausalLM(config).eval()
+    model: torch.nn.Module = LlamaForCausalLM(config)
+    return model.eval()
 
 
 def seconds(run: Callable[[], object]) -> float:

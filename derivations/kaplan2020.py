@@ -114,7 +114,12 @@ def _embed_note() -> Note:
 def _mask_note() -> Note:
     printed, core = PRINTED["Attention: Mask"], n_layer * mask
     scores_alone, causal, dense = (per_token(core, each).expand() for each in (KAPLAN, EXACT, TORCH))
-    forms = {"printed": printed, "QK^T alone": scores_alone, "QK^T and AV, causal average": causal, "QK^T and AV": dense}
+    forms = {
+        "printed": printed,
+        "QK^T alone": scores_alone,
+        "QK^T and AV, causal average": causal,
+        "QK^T and AV": dense,
+    }
     text = (
         f"printed as {printed}. That is QK^T alone over all pairs ({scores_alone}, residual {residual(scores_alone, printed)}), "
         f"or QK^T and AV averaged over causal positions but for {residual(causal, printed)}: exactly {causal.factor()}. "

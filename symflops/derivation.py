@@ -162,7 +162,9 @@ def derive_network(
     rows = table(network, chosen, tokens)
     n, c = factor(params_without(network)), factor(flops(network, chosen).expr / tokens)
     inside = table(without_roles(network, NOT_N), chosen, tokens)
-    steps = rewrite(start("N", Add(*(row.params for row in inside)), "sum of the rows, embeddings apart"), n, "factored")
+    steps = rewrite(
+        start("N", Add(*(row.params for row in inside)), "sum of the rows, embeddings apart"), n, "factored"
+    )
     counted = without_roles(network, chosen.left_out)
     work = start("C_forward", Add(*(row.flops for row in table(counted, chosen, tokens))), "sum of the rows that count")
     work = rewrite(work, c, "factored")

@@ -103,7 +103,7 @@ class _Plan:
     def run(self, blocks: Mapping[int, Any], out: NDArray[Any], divide: Callable[..., Any]) -> tuple[Any, Any]:
         """Computes a block into `out` and gives what was divided by what."""
         length = len(out)
-        buffers = [buffer[:length] for buffer in self.buffers]
+        buffers = [*(buffer[:length] for buffer in self.buffers), out]
         values = list(self.values)
         for place, argument in self.inputs:
             values[place] = blocks[argument]
@@ -112,7 +112,7 @@ class _Plan:
         top, bottom = values[self.numerator], values[self.denominator]
         if self.divides:
             divide(top, bottom, out=out)
-        else:
+        elif top is not out:
             out[:] = top
         return top, bottom
 
@@ -125,11 +125,14 @@ def _plan(program: Program, sizes: Sizes, dtype: Any) -> _Plan:
     inputs = [(p, node.left) for p, node in enumerate(program.nodes) if node.op == "size" and exact[p] is None]
     places = [p for p, node in enumerate(program.nodes) if node.operands and exact[p] is None]
     buffers = _buffers(program, places)
+    count = 1 + max(buffers.values(), default=-1)
+    if buffers and not program.divides:
+        buffers[places[-1]] = count  # The last step writes where the result goes.
     steps = [
         (getattr(np, _UFUNCS[node.op]), node.left, node.right, place, buffers[place])
         for place, node in ((place, program.nodes[place]) for place in places)
     ]
-    scratch = tuple(np.empty((1 + max(buffers.values(), default=-1), _BLOCK), dtype))
+    scratch = tuple(np.empty((count, _BLOCK), dtype))
     ends = (program.numerator, program.denominator)
     return _Plan(tuple(values), tuple(inputs), tuple(steps), scratch, *ends, program.divides, program.whole)
 

@@ -14,7 +14,9 @@ import pytest
 import torch
 import transformers
 from torch import Tensor, nn
+from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction, checkpoint
@@ -304,7 +306,7 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 ROUTED = ("mixtral", "deepseek_v3")  # routing needs values, which meta tensors do not have
-EAGER = ("mamba", "t5")  # no fused attention
+EAGER = ("mamba",)  # no fused attention
 
 
 def tiny(name: str, attention: str = "sdpa") -> nn.Module:
@@ -378,6 +380,31 @@ def test_the_encoders_fast_path_counts_what_its_slow_path_does() -> None:
         fast = forward(encoder.eval(), torch.randn(2, 5, 16))
     assert set(fast.by_operator()) == {"aten._transformer_encoder_layer_fwd"}
     assert fast.macs == slow.macs
+
+
+def test_symbolic_sizes_stay_symbolic_and_no_rule_guards_on_them() -> None:
+    class Both(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x.flatten(0, 1)).view_as(x)
+            mixed = nn.functional.scaled_dot_product_attention(*[y[:, None]] * 3)[:, 0].transpose(1, 2)
+            return torch.conv1d(mixed, torch.ones(3, 1, 2), groups=3)
+
+    def guards(run: Callable[[nn.Module, Tensor], Any]) -> tuple[list[str], Any]:
+        environment = ShapeEnv()
+        with FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True) as mode:
+            lengths = StatelessSymbolicContext([DimDynamic.DYNAMIC, DimDynamic.DYNAMIC, DimDynamic.STATIC])
+            x = mode.from_tensor(torch.randn(4, 7, 3), symbolic_context=lengths, source=ConstantSource("x"))
+            found = run(Both().eval(), x)
+            batch, seq = (size.node.expr for size in x.shape[:2])
+        return [str(guard.expr) for guard in environment.guards], (found, batch, seq)
+
+    plain, _ = guards(lambda module, x: module(x))
+    counted, (count, batch, seq) = guards(forward)
+    assert counted == plain
+    block, scores, taps = 15 + 25 + 15, 2 * 3, 3 * 2
+    expected = batch * seq * block + batch * seq**2 * scores + batch * (seq - 1) * taps
+    assert (count.macs.node.expr - expected).expand() == 0
+    assert count.bytes_read.node.expr.free_symbols == {batch, seq}
 
 
 def test_inference_mode_hides_nothing() -> None:

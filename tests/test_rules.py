@@ -115,7 +115,11 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], int]] = {
         for name in RULES
         if name.startswith("aten::_scaled_dot_product") and name.endswith("backward")
     },
-    "aten::_native_multi_head_attention": (None, (meta(2, 5, 8), meta(2, 5, 8), meta(2, 5, 8), 8, 4), 10 * 8 * (32 + 10)),
+    "aten::_native_multi_head_attention": (
+        None,
+        (meta(2, 5, 8), meta(2, 5, 8), meta(2, 5, 8), 8, 4),
+        10 * 8 * (32 + 10),
+    ),
     "aten::_transformer_encoder_layer_fwd": (
         None,
         (meta(2, 5, 8), 8, 4, *[None] * 11, meta(16, 8), meta(16), meta(8, 16), meta(8)),
@@ -229,7 +233,9 @@ def naive_convolution(x: Tensor, w: Tensor, stride: int, padding: int, dilation:
 @settings(max_examples=12, deadline=None)
 @given(
     st.integers(1, 3),
-    st.sampled_from([(1, 2, 3), (2, 2, 4), (4, 4, 4), (2, 4, 2)]),  # groups, channels in and out: the third is depthwise
+    st.sampled_from(
+        [(1, 2, 3), (2, 2, 4), (4, 4, 4), (2, 4, 2)]
+    ),  # groups, channels in and out: the third is depthwise
     st.integers(1, 2),
     st.integers(1, 2),
     st.integers(0, 1),

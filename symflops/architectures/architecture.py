@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sympy import Expr
 
 from symflops.architectures.families import FAMILIES, Family
-from symflops.architectures.fields import Config, positive_integer, resolve
+from symflops.architectures.fields import Config, overridden, positive_integer, resolve
 from symflops.architectures.presets import preset, presets
 from symflops.conventions import TORCH, Convention
 from symflops.errors import ConfigError, SizeError, UnknownName
@@ -83,7 +83,7 @@ class Architecture:
         >>> architecture("gpt2").with_sizes(n_layer=96).params()
         719840256
         """
-        return _build(self.name, self.config, self.source, sizes, self.attention)
+        return _build(self.name, overridden(self.family.sizes, self.config, sizes), self.source, self.attention)
 
 
 def architecture(given: str | Path | Config | Any, attention: Attention = "eager") -> Architecture:
@@ -95,13 +95,13 @@ def architecture(given: str | Path | Config | Any, attention: Attention = "eager
     if attention not in _CORES:
         raise UnknownName("attention", attention, _CORES)
     if isinstance(given, Mapping):
-        return _build(str(given.get("model_type", "config")), given, "config", {}, attention)
+        return _build(str(given.get("model_type", "config")), given, "config", attention)
     if hasattr(given, "to_dict"):
         return architecture(given.to_dict(), attention)
     if _is_path(given):
-        return _build(str(given), _read(Path(given)), str(given), {}, attention)
+        return _build(str(given), _read(Path(given)), str(given), attention)
     name, entry = preset(str(given))
-    return _build(name, entry["config"], entry["source"], {}, attention)
+    return _build(name, entry["config"], entry["source"], attention)
 
 
 def _is_path(given: Any) -> bool:
@@ -124,14 +124,14 @@ def _read(path: Path) -> Config:
     return config
 
 
-def _build(name: str, config: Config, source: str, given: Mapping[str, int], attention: Attention) -> Architecture:
+def _build(name: str, config: Config, source: str, attention: Attention) -> Architecture:
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         raise ConfigError(f"the config names no model_type; known families: {', '.join(FAMILIES)}")
     if model_type not in FAMILIES:
         raise UnknownName("model_type", model_type, FAMILIES)
     family = FAMILIES[model_type]
-    sizes = resolve(family.sizes, config, given)
+    sizes = resolve(family.sizes, config)
     for divisor, number in family.divides:
         if sizes[number] % sizes[divisor]:
             raise SizeError(f"{divisor} = {sizes[divisor]} does not divide {number} = {sizes[number]}")

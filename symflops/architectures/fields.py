@@ -2,10 +2,10 @@
 
 >>> from symflops.notation import d_model
 >>> table = {"d_model": Field("n_embd"), "d_ff": Field("n_inner", absent=4 * d_model)}
->>> resolve(table, {"n_embd": 8}, {})
+>>> resolve(table, {"n_embd": 8})
 {'d_model': 8, 'd_ff': 32}
->>> resolve(table, {"n_embd": 8}, {"d_model": 10})
-{'d_model': 10, 'd_ff': 40}
+>>> resolve(table, overridden(table, {"n_embd": 8}, {"d_ff": 10}))
+{'d_model': 8, 'd_ff': 10}
 """
 
 from __future__ import annotations
@@ -33,16 +33,23 @@ class Field:
     absent: int | Expr | Callable[[Config], Expr] | None = None
 
 
-def resolve(table: Mapping[str, Field], config: Config, given: Mapping[str, int]) -> dict[str, int]:
-    """Every size of the table as a positive integer: as ``given``, else from the config, else from other sizes.
+def overridden(table: Mapping[str, Field], config: Config, given: Mapping[str, int]) -> Config:
+    """The config with other values in the fields of some sizes.
 
-    Raises `UnknownName` for a given size the table lacks, `ConfigError` for a field that is missing, and `SizeError`
-    for a size that is no positive integer.
+    Raises `UnknownName` for a size the table lacks.
     """
     for name in given:
         if name not in table:
             raise UnknownName("size", name, table)
-    raw = {name: given.get(name, _read(field, config)) for name, field in table.items()}
+    return {**config, **{table[name].name: value for name, value in given.items()}}
+
+
+def resolve(table: Mapping[str, Field], config: Config) -> dict[str, int]:
+    """Every size of the table as a positive integer: from the config, or from other sizes.
+
+    Raises `ConfigError` for a field that is missing, `SizeError` for a size that is no positive integer.
+    """
+    raw = {name: _read(field, config) for name, field in table.items()}
     values: dict[str, int] = {}
     for name in _numbers_first(raw):
         values[name] = _value(name, raw[name], values)
@@ -75,7 +82,9 @@ def _read(field: Field, config: Config) -> Any:
     if value is not None:
         return value
     if field.absent is None:
-        raise ConfigError(f"the config has no field {field.name!r}; add it, or use a config.json that save_pretrained wrote")
+        raise ConfigError(
+            f"the config has no field {field.name!r}; add it, or use a config.json that save_pretrained wrote"
+        )
     return field.absent(config) if callable(field.absent) and not isinstance(field.absent, Expr) else field.absent
 
 

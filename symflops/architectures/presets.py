@@ -25,7 +25,10 @@ def presets() -> Mapping[str, Mapping[str, Any]]:
 
 def _entries(group: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     shared, source = group["config"], group["source"]
-    return [(name, {"source": source, **entry, "config": {**shared, **entry["config"]}}) for name, entry in group["models"].items()]
+    return [
+        (name, {"source": source, **entry, "config": {**shared, **entry["config"]}})
+        for name, entry in group["models"].items()
+    ]
 
 
 def preset(name: str) -> tuple[str, Mapping[str, Any]]:

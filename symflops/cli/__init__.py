@@ -13,10 +13,19 @@ import click
 from symflops.cli.check import check
 from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
-from symflops.errors import SymflopsError
+from symflops.errors import SymflopsError, UnknownName
 
 
-@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+class Verbs(click.Group):
+    """The verbs; an unknown one is answered with the nearest."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name not in self.commands:
+            raise UnknownName("verb", cmd_name, self.commands)
+        return self.commands[cmd_name]
+
+
+@click.group(cls=Verbs, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="symflops")
 def symflops() -> None:
     pass
@@ -46,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(error.format_message())
         return 0
     except click.ClickException as error:
-        return _refuse(error.format_message())
+        return _refuse(f"{error.format_message()} See symflops --help.")
     except SymflopsError as error:
         return _refuse(str(error))
     except (KeyboardInterrupt, click.Abort):

@@ -40,9 +40,7 @@ def evaluate(
 
 
 def _architecture(model: Architecture, n_batch: int, n_seq: int, chosen: Convention) -> dict[str, Any]:
-    forward, backward = (
-        model.flops(n_batch, n_seq, chosen, phase).expr for phase in ("forward", "backward")
-    )
+    forward, backward = (model.flops(n_batch, n_seq, chosen, phase).expr for phase in ("forward", "backward"))
     notes = []
     if n_seq > model.sizes["n_ctx"]:
         notes.append(f"n_seq = {n_seq} is beyond the context of {model.sizes['n_ctx']} positions")

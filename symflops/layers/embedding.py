@@ -44,7 +44,19 @@ def rotary_angles(width: Expr) -> Block:
     sizes = {"half": width / 2, "seq": n_seq}
     sentence = "position[seq] frequency[half] -> angle[seq half]"
     constants = ("position", "frequency")
-    return Block("Rotary", Add(*(
-        Elementwise(name, sentence, sizes, "rotary", constants=constants, formula=Lambda(_ANGLE, of(_ANGLE[0] * _ANGLE[1])))
-        for name, of in (("cos", cos), ("sin", sin))
-    )))
+    return Block(
+        "Rotary",
+        Add(
+            *(
+                Elementwise(
+                    name,
+                    sentence,
+                    sizes,
+                    "rotary",
+                    constants=constants,
+                    formula=Lambda(_ANGLE, of(_ANGLE[0] * _ANGLE[1])),
+                )
+                for name, of in (("cos", cos), ("sin", sin))
+            )
+        ),
+    )

@@ -10,7 +10,15 @@ from symflops.derivation import Derivation, Step
 from symflops.notation import TERMS, latex_names
 from symflops.render.plain import unit_note
 
-_SPECIAL = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_SPECIAL = {
+    "_": r"\_",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
 _TERMS_PER_LINE = 3
 _LONG = 190
 _QUANTITIES = {"N": "N", "C": "C", "C_forward": r"C_{\mathrm{forward}}"}
@@ -45,9 +53,7 @@ def document(derivation: Derivation) -> str:
 
 
 def _table(derivation: Derivation) -> list[str]:
-    rows = [
-        rf"{prose(row.name)} & {_cell(row.params)} & ${formula(row.flops)}$ \\" for row in derivation.rows
-    ]
+    rows = [rf"{prose(row.name)} & {_cell(row.params)} & ${formula(row.flops)}$ \\" for row in derivation.rows]
     total = rf"Total & {_total('N', derivation.N)} & {_total('C_forward', derivation.C_terms)} \\"
     fitted = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
     return [
@@ -104,4 +110,6 @@ def _breakable(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(_SPECIAL.get(letter, letter) for letter in text.replace("\\", "/").replace("{", "(").replace("}", ")"))
+    return "".join(
+        _SPECIAL.get(letter, letter) for letter in text.replace("\\", "/").replace("{", "(").replace("}", ")")
+    )

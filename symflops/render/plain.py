@@ -51,7 +51,14 @@ def step_text(step: Step) -> str:
 
 def text(derivation: Derivation) -> str:
     """Plain text for a terminal."""
-    parts = [derivation.title, derivation.citation, unit_note(derivation), "", columns(HEAD, table_cells(derivation)), ""]
+    parts = [
+        derivation.title,
+        derivation.citation,
+        unit_note(derivation),
+        "",
+        columns(HEAD, table_cells(derivation)),
+        "",
+    ]
     parts += ["Steps, each checked:", *(f"  {step_text(step)}" for step in derivation.steps)]
     if derivation.notes:
         parts += ["", "On the printed table:", *(_wrapped(f"{note.about}: {note.text}") for note in derivation.notes)]

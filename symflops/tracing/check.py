@@ -46,7 +46,13 @@ class Line:
 
     def as_json(self) -> dict[str, Any]:
         """Both sides and the verdict."""
-        return {"name": self.name, "module": self.where, "formula": self.formula, "model": self.model, "equal": self.equal}
+        return {
+            "name": self.name,
+            "module": self.where,
+            "formula": self.formula,
+            "model": self.model,
+            "equal": self.equal,
+        }
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,10 @@ class Report:
     def text(self) -> str:
         """A table for a terminal."""
         shown = [self.params, self.forward, self.backward, *self.operations, *(t for t in self.tensors if not t.equal)]
-        rows = [[line.name, _grouped(line.formula), _grouped(line.model), "=" if line.equal else "DIFFERS", line.where] for line in shown]
+        rows = [
+            [line.name, _grouped(line.formula), _grouped(line.model), "=" if line.equal else "DIFFERS", line.where]
+            for line in shown
+        ]
         tensors = sum(line.formula[0] for line in self.tensors if line.formula)
         agree = "all equal" if all(line.equal for line in self.tensors) else "DIFFERENT, see above"
         return "\n".join(
@@ -240,8 +249,8 @@ def _refuse_absurd(model: Architecture, n_batch: int, n_seq: int) -> None:
     """Sizes that no module can have are refused before one is built; the closed form needs no module."""
     layers, largest = model.sizes["n_layer"], max(model.sizes.values())
     if layers > _MOST_LAYERS:
-        raise SizeError(f"check builds every layer and n_layer = {layers} is over {_MOST_LAYERS}; use evaluate, which is exact")
+        raise SizeError(
+            f"check builds every layer and n_layer = {layers} is over {_MOST_LAYERS}; use evaluate, which is exact"
+        )
     if n_batch * n_seq * max(n_seq, largest) * largest >= _INDEX:
         raise SizeError("a tensor of these sizes is beyond what PyTorch can index; use evaluate, which is exact")
-
-

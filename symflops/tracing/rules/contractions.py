@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -68,8 +69,7 @@ def addr(result: Any, bias: Tensor, x: Tensor, y: Tensor, *_: Any, **__: Any) ->
 
 def _linear(x: Tensor, weight: Tensor, spec: str) -> Einsum:
     """Leading axes of `x` are tokens. A vector is one token."""
-    sizes = {"token": x.numel() // x.shape[-1]} if x.dim() != 2 else {"token": x.shape[0]}
-    return Einsum(spec, {**sizes, "d_in": weight.shape[-1], "d_out": weight.shape[0]})
+    return Einsum(spec, {"token": math.prod(x.shape[:-1]), "d_in": weight.shape[-1], "d_out": weight.shape[0]})
 
 
 @rule("aten::linear", "aten::mkldnn_linear")
