@@ -104,9 +104,9 @@ def _embed_note() -> Note:
     lookup, one_hot = per_token(embed, ALL_OPERATIONS), per_token(embed, CHINCHILLA)
     forms = {"printed": PRINTED["Embed"], "lookup and addition": lookup, "one-hot matmul": one_hot}
     text = (
-        f"printed as {PRINTED['Embed']}, without a derivation. Two lookups and their addition take {lookup} additions; as a "
-        f"matmul with one-hot rows the token table takes {one_hot}. The printed figure is 2 for each element looked up in "
-        "the two tables, which is how the convention 'kaplan' prices it."
+        f"printed as {PRINTED['Embed']}, without a derivation. Two lookups and their addition take {lookup} additions; "
+        f"as a matmul with one-hot rows the token table takes {one_hot}. The printed figure is 2 for each element looked "
+        "up in the two tables, which is how the convention 'kaplan' prices it."
     )
     return Note("Embed", text, forms)
 
@@ -121,9 +121,9 @@ def _mask_note() -> Note:
         "QK^T and AV": dense,
     }
     text = (
-        f"printed as {printed}. That is QK^T alone over all pairs ({scores_alone}, residual {residual(scores_alone, printed)}), "
-        f"or QK^T and AV averaged over causal positions but for {residual(causal, printed)}: exactly {causal.factor()}. "
-        f"In full, both matmuls over all pairs, it is {dense}."
+        f"printed as {printed}. That is QK^T alone over all pairs ({scores_alone}, residual "
+        f"{residual(scores_alone, printed)}), or QK^T and AV averaged over causal positions but for "
+        f"{residual(causal, printed)}: exactly {causal.factor()}. In full, both matmuls over all pairs, it is {dense}."
     )
     return Note("Attention: Mask", text, forms)
 
@@ -131,8 +131,8 @@ def _mask_note() -> Note:
 def _project_note() -> Note:
     flops_ = per_token(n_layer * project_back, KAPLAN)
     text = (
-        "the FLOPs column names a width d_embd that the paper defines nowhere; the operation ends in the residual stream, "
-        f"so it is d_model: {flops_}, twice the parameters {params(n_layer * project_back)} of the row."
+        "the FLOPs column names a width d_embd that the paper defines nowhere; the operation ends in the residual "
+        f"stream, so it is d_model: {flops_}, twice the parameters {params(n_layer * project_back)} of the row."
     )
     return Note("Attention: Project", text, {"derived": flops_})
 
@@ -141,7 +141,7 @@ def _de_embed_note() -> Note:
     work = per_token(de_embed, KAPLAN)
     untied = params(de_embed.body)
     text = (
-        f"{work} FLOPs with no parameters: the weights are tied to the embedding, which owns them. Untied, the row owns "
-        f"{untied} more, and the FLOPs are the same."
+        f"{work} FLOPs with no parameters: the weights are tied to the embedding, which owns them. Untied, the row "
+        f"owns {untied} more, and the FLOPs are the same."
     )
     return Note("De-embed", text, {"flops": work, "params if untied": untied})

@@ -8,17 +8,40 @@
 from symflops.architectures import Architecture, architecture
 from symflops.catalogue import derive
 from symflops.conventions import CONVENTIONS, Convention
+from symflops.elementwise import Elementwise
 from symflops.emit import emit
 from symflops.errors import SymflopsError
 from symflops.evaluate import compiled
 from symflops.measures import active_params, bytes_read, bytes_written, flops, intensity, params, saved_elements, work
 from symflops.networks import Block, Recomputed, Routed, Tied
-from symflops.operations import Contraction, Elementwise, Lookup, Operation
+from symflops.operations import Contraction, Lookup, Operation
 from symflops.totals import Total
 
 __version__ = "0.1.0"
 __all__ = [
-    "CONVENTIONS", "Architecture", "Block", "Contraction", "Convention", "Elementwise", "Lookup", "Operation", "Recomputed",
-    "Routed", "SymflopsError", "Tied", "Total", "active_params", "architecture", "bytes_read", "bytes_written", "compiled",
-    "derive", "emit", "flops", "intensity", "params", "saved_elements", "work",
-]  # fmt: skip
+    "CONVENTIONS",
+    "Architecture",
+    "Block",
+    "Contraction",
+    "Convention",
+    "Elementwise",
+    "Lookup",
+    "Operation",
+    "Recomputed",
+    "Routed",
+    "SymflopsError",
+    "Tied",
+    "Total",
+    "active_params",
+    "architecture",
+    "bytes_read",
+    "bytes_written",
+    "compiled",
+    "derive",
+    "emit",
+    "flops",
+    "intensity",
+    "params",
+    "saved_elements",
+    "work",
+]

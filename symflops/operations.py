@@ -20,15 +20,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-from sympy import Add, Atom, Expr, Integer, Lambda, Mul, Symbol, Tuple, sympify
+from sympy import Add, Basic, Expr, Mul, Tuple, sympify
 from sympy.core.symbol import Str
 
 from symflops.declarations import Sentence, Tensor, parse
 from symflops.errors import DeclarationError, NotLinearError, SizeError
-from symflops.formulas import Axes, Backward, Step, backward, steps
+from symflops.formulas import Axes
 from symflops.masks import AttendedPairs
 
 PAIRED = frozenset({"query", "key"})
@@ -67,29 +67,6 @@ class Node(Expr):
         raise NotLinearError(f"{self}**({exponent}) is not linear; a network is a sum of multiples of operations")
 
 
-class Formula(Atom):
-    """What an elementwise step computes: a `Lambda` that sympy's rewriting leaves as it was declared.
-
-    The work of a step is the work of its formula as written, so that ``expand`` of a network must not expand it.
-    """
-
-    def __new__(cls, rule: Lambda) -> Formula:
-        formula = Atom.__new__(cls)
-        formula.rule = rule
-        return formula  # type: ignore[no-any-return]
-
-    def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.rule,)
-
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return (self.rule,)
-
-    def _sympystr(self, printer: Any) -> str:
-        return str(printer._print(self.rule))
-
-    _sympyrepr = _sympystr
-
-
 class Operation(Node):
     """One step of a network. Its arguments are its name, role, sentence, sizes, mask, constants and formula.
 
@@ -107,7 +84,7 @@ class Operation(Node):
         role: str | Str = "",
         mask: AttendedPairs | Tuple = Tuple(),  # noqa: B008
         constants: Iterable[Any] = (),
-        formula: Lambda | Formula | Tuple = Tuple(),  # noqa: B008
+        formula: Basic = Tuple(),  # noqa: B008
     ) -> Operation:
         parsed = parse(str(sentence))
         known = _paired_sizes(mask) | _sizes(sizes)
@@ -116,7 +93,6 @@ class Operation(Node):
             raise SizeError(f"operation {name}: no size given for the axes {', '.join(missing)} of {sentence}")
         table = Tuple(*(Tuple(Str(axis), known[axis]) for axis in sorted(parsed.axes)))
         fixed = Tuple(*sorted({_str(each) for each in constants}, key=str))
-        formula = Formula(formula) if isinstance(formula, Lambda) else formula
         cls._accept(str(name), parsed, formula)
         return Expr.__new__(cls, _str(name), _str(sentence), table, _str(role), mask, fixed, formula)  # type: ignore
 
@@ -283,80 +259,6 @@ class Lookup(Operation):
 
     def _saved_tensors(self) -> Iterable[Tensor]:
         yield self._index
-
-
-class Elementwise(Operation):
-    """An elementwise or reducing step, declared by its formula: a `Lambda` over the operands, in the sentence's order.
-
-    >>> from sympy import exp, symbols
-    >>> x = Symbol("x")
-    >>> Elementwise("exp", "x[seq] -> y[seq]", {"seq": 5}, formula=Lambda(x, exp(x))).work["exp", "forward"]
-    5
-    """
-
-    @classmethod
-    def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
-        names = [each.name for each in sentence.operands]
-        given = [symbol.name for symbol in formula.rule.variables] if isinstance(formula, Formula) else None
-        if given != names:
-            raise DeclarationError(
-                f"elementwise {name}: the formula must be a Lambda over {', '.join(names)}, not {given}"
-            )
-
-    @property
-    def _calculus(self) -> _Calculus:
-        return _calculus(self.args[6].rule, self.sentence, self.constants)
-
-    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
-        for step in self._calculus.forward:
-            yield step.kind, "forward", self._times(step)
-        for pass_, step in self._calculus.gradient_steps:
-            yield step.kind, pass_, self._times(step)
-
-    def _times(self, step: Step) -> Expr:
-        less = Integer(0) if step.less is None else self.elements(step.less)
-        return step.times * self.elements(step.axes) - less
-
-    def _saved_tensors(self) -> Iterable[Tensor]:
-        tensors = {each.name: each for each in self.sentence.operands}
-        result = self.sentence.result
-        for name in self._calculus.backward.kept:
-            yield Tensor(result.name, result.axes) if name == "output" else tensors[name]
-        for number, (_, axes) in enumerate(self._calculus.backward.rows):
-            yield Tensor(f"row_{number}", tuple(sorted(axes)))
-
-
-@dataclass(frozen=True)
-class _Calculus:
-    """The steps of a formula and of its gradients, over axes, before any size is known."""
-
-    forward: tuple[Step, ...]
-    backward: Backward
-    gradient_steps: tuple[tuple[Pass, Step], ...]
-
-
-@lru_cache(maxsize=1024)
-def _calculus(formula: Lambda, sentence: Sentence, constants: frozenset[str]) -> _Calculus:
-    by_name = {symbol.name: symbol for symbol in formula.variables}
-    axes = {by_name[each.name]: frozenset(each.axes) for each in sentence.operands}
-    upstream = Symbol("upstream")
-    axes[upstream] = frozenset(sentence.result.axes)
-    wanted = [each for each in sentence.operands if each.name not in constants]
-    held = frozenset(by_name[each.name] for each in sentence.parameters)
-    back = backward(formula.expr, [by_name[each.name] for each in wanted], upstream, axes, held)
-    result_axes = frozenset(sentence.result.axes)
-    known = {**axes, **dict(back.rows), Symbol("output"): result_axes}
-    passes = ["weight_gradient" if each.is_parameter else "input_gradient" for each in wanted]
-    return _Calculus(tuple(steps([formula.expr], axes)), back, tuple(_gradient_steps(back, passes, known)))
-
-
-def _gradient_steps(back: Backward, passes: list[Pass], axes: Mapping[Symbol, Axes]) -> Iterable[tuple[Pass, Step]]:
-    """A subexpression that two gradients share belongs to the first that needs it."""
-    done = 0
-    for number, pass_ in enumerate(passes, start=1):
-        so_far = steps(back.gradients[:number], axes)
-        yield from ((pass_, step) for step in so_far[done:])
-        done = len(so_far)
 
 
 def operator_latex(name: str) -> str:

@@ -13,7 +13,7 @@ from sympy import Expr, Poly, expand, fraction, together
 
 
 def equal(left: Expr, right: Expr) -> bool:
-    """Whether two closed forms are the same for all sizes. True is a proof; False may be an open question for floors."""
+    """Whether two closed forms are the same for all sizes. True is a proof; False may be an open question (floors)."""
     return bool(expand(fraction(together(left - right))[0]) == 0)
 
 

@@ -1,4 +1,4 @@
-"""Pricing rules against loops that multiply one pair of numbers at a time, hand-known shapes, and torch's own counter."""
+"""Pricing rules against loops that multiply one pair of numbers at a time, known shapes, and torch's own counter."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def counted(run: Callable[[], Any]) -> int:
 def torchs(run: Callable[[], Any]) -> int:
     with FlopCounterMode(display=False) as peer:
         run()
-    return peer.get_total_flops()
+    return int(peer.get_total_flops())
 
 
 # --- matrix products, and every rule once -----------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_grouped_product_and_its_backward(left: tuple[int, ...], right: tuple[in
     free_axis = {2: left[0] * left[1] * right[-1], 3: left[-1] * left[-2] * right[-1]}[len(left)]
     with Counter(torch.nn.Identity()) as counter:
         out = torch._grouped_mm(x, y, offs=ends)
-        out.backward(torch.randn(out.shape, dtype=out.dtype))  # the kernel refuses expanded gradients
+        torch.autograd.backward(out, torch.randn(out.shape, dtype=out.dtype))  # the kernel refuses expanded gradients
     phases = counter.count.by_phase()
     assert phases["forward"].macs == free_axis
     assert phases["backward"].macs == 2 * free_axis
@@ -251,7 +251,7 @@ def test_convolution_and_its_backward_against_loops(
     out, dx, dw, steps = naive_convolution(x.detach(), w.detach(), stride, padding, dilation, groups, torch.ones_like)
     with Counter(torch.nn.Identity()) as counter:
         result = run(x, w, None, stride, padding, dilation, groups)
-        result.sum().backward()
+        torch.autograd.backward(result.sum())
     for found, expected in ((result, out), (x.grad, dx), (w.grad, dw)):
         torch.testing.assert_close(found.detach(), expected)  # type: ignore[union-attr]
     phases = counter.count.by_phase()
@@ -265,14 +265,14 @@ def test_convolution_backward_computes_only_what_is_asked_for(x_needs: bool, w_n
     w = torch.randn(6, 1, 4, requires_grad=w_needs)
     bias = torch.randn(6, requires_grad=True)
     with Counter(torch.nn.Identity()) as counter:
-        torch.conv1d(x, w, bias, groups=6).sum().backward()
+        torch.autograd.backward(torch.conv1d(x, w, bias, groups=6).sum())
     assert counter.count.where(phase="backward").macs == 6 * 6 * 4 * (x_needs + w_needs)
 
 
 def test_transposed_convolution_is_the_gradient_of_a_plain_one() -> None:
     x, w = torch.randn(2, 4, 5, requires_grad=True), torch.randn(4, 3, 2, requires_grad=True)
     with Counter(torch.nn.Identity()) as counter:
-        torch.conv_transpose1d(x, w, None, 2, 0, 0, 2).sum().backward()  # 2 groups: 4 → 6 channels
+        torch.autograd.backward(torch.conv_transpose1d(x, w, None, 2, 0, 0, 2).sum())  # 2 groups: 4 → 6 channels
     steps = 2 * 4 * 3 * 5 * 2  # each input number meets every tap of its group's filters
     assert {name: part.macs for name, part in counter.count.by_phase().items()} == {
         "forward": steps,
@@ -296,7 +296,7 @@ def test_math_attention_decomposes_into_products() -> None:
 
 
 def test_packed_sequences_without_values_are_refused_by_name() -> None:
-    with pytest.raises(attention.UnknownLengths, match="'cum_seq_k'.*pad to one length"):
+    with pytest.raises(attention.UnknownLengths, match=r"'cum_seq_k'.*pad to one length"):
         attention.flash_attention(None, qv, kv, vv, ends_q, ends_k.to("meta"))
 
 

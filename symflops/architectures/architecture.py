@@ -81,7 +81,7 @@ class Architecture:
         """The same architecture at other sizes; sizes that follow from them (such as d_ff = 4 d_model) follow.
 
         >>> architecture("gpt2").with_sizes(n_layer=96).params()
-        719840256
+        719821056
         """
         return _build(self.name, overridden(self.family.sizes, self.config, sizes), self.source, self.attention)
 
@@ -89,8 +89,8 @@ class Architecture:
 def architecture(given: str | Path | Config | Any, attention: Attention = "eager") -> Architecture:
     """A model by name (``gpt2``, ``llama3-8b``), from a config.json or its folder, from its dict, or its object.
 
-    Raises `UnknownName` for a name that is none (with the nearest), `ConfigError` for a config that cannot be read or is
-    of a family symflops does not know, `SizeError` for sizes that do not fit.
+    Raises `UnknownName` for a name that is none (with the nearest) or a family that symflops does not know,
+    `ConfigError` for a config that cannot be read, `SizeError` for sizes that do not fit.
     """
     if attention not in _CORES:
         raise UnknownName("attention", attention, _CORES)

@@ -1,7 +1,7 @@
 """Families of architectures: where a config keeps each size, the layers in order, and where the code keeps them.
 
-A family is data and a composition of layers. ``modules`` maps an operation's path in the network to its module's path in
-transformers, with ``*`` for the layer.
+A family is data and a composition of layers. ``modules`` maps an operation's path in the network to its module's path
+in transformers, with ``*`` for the layer.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _named(block: str, **modules: str) -> dict[str, str]:
 def _rotated(config: Config) -> Expr:
     """The elements of a head that are rotated: a share of it, which versions of the config keep in different places."""
     parameters = config.get("rope_parameters") or {}
-    found = (parameters.get("partial_rotary_factor"), config.get("partial_rotary_factor"), config.get("rotary_pct"))
+    found = (parameters.get("partial_rotary_factor"), config.get("rotary_pct"))
     share = next((each for each in found if each is not None), 0.25)
     return floor(Rational(Fraction(share)) * d_model / n_head)
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from sympy import Add, Expr, Lambda, Symbol, exp
 
+from symflops.elementwise import Elementwise
 from symflops.formulas import Largest, Total
 from symflops.layers.linear import BIAS, NO_BIAS, Bias, linear
 from symflops.masks import AttendedPairs, Causal
 from symflops.networks import Block, Recomputed
 from symflops.notation import n_batch, n_seq
-from symflops.operations import Contraction, Elementwise
+from symflops.operations import Contraction
 
 __all__ = [
     "BIAS",

@@ -12,11 +12,12 @@ from typing import Literal
 
 from sympy import Add, Expr, Lambda, Symbol, cos, sin
 
+from symflops.elementwise import Elementwise
 from symflops.layers.linear import linear
 from symflops.layers.norm import residual
 from symflops.networks import Block
 from symflops.notation import d_model, n_batch, n_ctx, n_seq, n_vocab
-from symflops.operations import Elementwise, Lookup
+from symflops.operations import Lookup
 
 Positions = Literal["learned", "rotary"]
 LEARNED: Positions = "learned"

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 
 from sympy import Add, Expr, Lambda, Max, Rational, Symbol, erf, pi, sqrt, tanh
 
+from symflops.elementwise import Elementwise
 from symflops.errors import UnknownName
 from symflops.formulas import sigmoid
 from symflops.layers.linear import NO_BIAS, Bias, linear
 from symflops.networks import Block
 from symflops.notation import d_ff, d_model, n_batch, n_seq
-from symflops.operations import Elementwise
 
 _X, _UP = (Symbol(name, real=True) for name in ("x", "up"))
 

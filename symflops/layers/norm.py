@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from sympy import Expr, Lambda, Rational, Symbol, sqrt
 
+from symflops.elementwise import Elementwise
 from symflops.formulas import Mean
 from symflops.notation import d_model, n_batch, n_seq
-from symflops.operations import Elementwise
 
 _X, _WEIGHT, _BIAS, _BRANCH = (Symbol(name, real=True) for name in ("x", "weight", "bias", "branch"))
 _EPSILON = Rational(1, 10**5)

@@ -42,7 +42,8 @@ def document(derivation: Derivation) -> str:
     body = [
         r"\documentclass{article}", r"\usepackage[margin=2cm]{geometry}", r"\usepackage{amsmath,booktabs,graphicx}",
         r"\usepackage[T1]{fontenc}", r"\setlength{\parindent}{0pt}\sloppy", r"\begin{document}",
-        rf"\section*{{{prose(derivation.title)}}}", prose(f"{derivation.citation}; {unit_note(derivation)}.") + r"\par\medskip",
+        rf"\section*{{{prose(derivation.title)}}}",
+        prose(f"{derivation.citation}; {unit_note(derivation)}.") + r"\par\medskip",
         *_table(derivation), r"\par\medskip", "Each step is checked by machine:",
     ]  # fmt: skip
     body += [_step(step) for step in derivation.steps]

@@ -1,9 +1,8 @@
-"""The formula against the real module: parameters tensor by tensor, forward and backward work operation by operation."""
+"""The formula against the real module: parameters tensor by tensor, work operation by operation."""
 
 from __future__ import annotations
 
 import math
-import os.path
 import re
 from collections import Counter as Tally
 from collections import defaultdict
@@ -188,7 +187,8 @@ def counted(built: Built, n_batch: int, n_seq: int) -> Count:
 
 def _flop_counter_total(built: Built, n_batch: int, n_seq: int) -> FlopCounterMode:
     inputs = token_inputs(built, n_batch, n_seq)
-    with built.scope(), FlopCounterMode(display=False) as peer:
+    peer: FlopCounterMode = FlopCounterMode(display=False)
+    with built.scope(), peer:
         built.module(**inputs).logits.sum().backward()
     built.module.zero_grad(set_to_none=True)
     return peer
@@ -217,9 +217,10 @@ def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> 
 
 def _label(paths: list[str]) -> str:
     """What the formula calls the operations of one module: their common block, where there are several."""
-    if len(paths) < 2:
-        return paths[0] if paths else "nothing in the formula"
-    return os.path.commonprefix([path.split("/") for path in paths])[0]
+    if len(paths) == 1:
+        return paths[0]
+    outer = dict.fromkeys(path.split("/")[0] for path in paths)
+    return " + ".join(outer) or "nothing in the formula"
 
 
 def _module_of(model: Architecture, use: Use) -> str:

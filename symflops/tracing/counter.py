@@ -120,8 +120,7 @@ class Count:
 
     def under(self, module: str) -> Count:
         """What a module and everything inside it does."""
-        inside = tuple(entry for entry in self.entries if _within(entry.module, module))
-        return Count(inside)
+        return Count(tuple(entry for entry in self.entries if _within(entry.module, module)))
 
     def by_module(self) -> dict[str, Count]:
         """Own work of each module, without that of its children."""
@@ -182,8 +181,8 @@ class _Cell:
 class Counter:
     """Counts all that runs inside its `with` block, forward and backward, on account of `module`'s submodules.
 
-    Tensors may be real, meta or fake. Entering again starts at zero. Raises `UnpricedOperator` at the call of an operator
-    without a rule, `NothingCounted` at the end of a block that hid all operators; errors of the model pass through.
+    Tensors may be real, meta or fake. Entering again starts at zero. Raises `UnpricedOperator` at the call of an
+    operator without a rule, `NothingCounted` after a block that hid all operators; errors of the model pass through.
 
     >>> from torch import nn
     >>> layer = nn.Linear(3, 5)

@@ -13,7 +13,7 @@ from symflops.tracing.rules.work import Einsum, Elements, Size, Work, Works
 
 def _projected(tokens: Tensor, d_out: Size) -> tuple[Work, ...]:
     """A linear layer with bias over the tokens of a (batch, position, feature) tensor."""
-    n_token = tokens.shape[0] * tokens.shape[1]
+    n_token: Any = tokens.shape[0] * tokens.shape[1]
     sizes = {"token": n_token, "d_in": tokens.shape[2], "d_out": d_out}
     return Einsum("token d_in, d_out d_in -> token d_out", sizes), Elements(n_token * d_out)
 
