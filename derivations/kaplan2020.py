@@ -105,8 +105,8 @@ def _embed_note() -> Note:
     forms = {"printed": PRINTED["Embed"], "lookup and addition": lookup, "one-hot matmul": one_hot}
     text = (
         f"printed as {PRINTED['Embed']}, without a derivation. Two lookups and their addition take {lookup} additions; "
-        f"as a matmul with one-hot rows the token table takes {one_hot}. The printed figure is 2 for each element looked "
-        "up in the two tables, which is how the convention 'kaplan' prices it."
+        f"as a matmul with one-hot rows the token table takes {one_hot}. The printed figure is 2 for each element "
+        "looked up in the two tables, which is how the convention 'kaplan' prices it."
     )
     return Note("Embed", text, forms)
 

@@ -19,29 +19,7 @@ from symflops.totals import Total
 
 __version__ = "0.1.0"
 __all__ = [
-    "CONVENTIONS",
-    "Architecture",
-    "Block",
-    "Contraction",
-    "Convention",
-    "Elementwise",
-    "Lookup",
-    "Operation",
-    "Recomputed",
-    "Routed",
-    "SymflopsError",
-    "Tied",
-    "Total",
-    "active_params",
-    "architecture",
-    "bytes_read",
-    "bytes_written",
-    "compiled",
-    "derive",
-    "emit",
-    "flops",
-    "intensity",
-    "params",
-    "saved_elements",
-    "work",
-]
+    "CONVENTIONS", "Architecture", "Block", "Contraction", "Convention", "Elementwise", "Lookup", "Operation",
+    "Recomputed", "Routed", "SymflopsError", "Tied", "Total", "active_params", "architecture", "bytes_read",
+    "bytes_written", "compiled", "derive", "emit", "flops", "intensity", "params", "saved_elements", "work",
+]  # fmt: skip

@@ -17,7 +17,7 @@ from symflops.architectures import Architecture, architecture, presets
 from symflops.conventions import TORCH, Convention
 from symflops.derivation import Derivation, derive_network
 from symflops.errors import UnknownName
-from symflops.operations import Node
+from symflops.nodes import Node
 
 
 def derive(given: str | Path | Expr | Architecture | Any, convention: str | Convention | None = None) -> Derivation:

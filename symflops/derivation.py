@@ -35,11 +35,12 @@ class WrongStep(SymflopsError):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a named part of the network, its parameters, and its work for one token."""
+    """One line of the table: a named part of the network, its parameters, its work for one token, and its roles."""
 
     name: str
     params: Expr
     flops: Expr
+    roles: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,13 @@ def table(network: Expr, chosen: Convention, tokens: Expr = n_batch * n_seq) -> 
     """A row for each named part of the network, in reading order: parameters, and work for one token."""
     named = sorted(blocks(network).items(), key=lambda item: min(map(reading_position, uses(item[1]))))
     return tuple(
-        Row(name, factor(params(part)), factor(flops_of_all(part, chosen).expr / tokens)) for name, part in named
+        Row(name, factor(params(part)), factor(flops_of_all(part, chosen).expr / tokens), _roles(part))
+        for name, part in named
     )
+
+
+def _roles(part: Expr) -> frozenset[str]:
+    return frozenset(use.operation.role for use in uses(part))
 
 
 def reading_position(use: Use) -> tuple[int, str]:
@@ -161,23 +167,14 @@ def derive_network(
     chosen = convention(given)
     rows = table(network, chosen, tokens)
     n, c = factor(params_without(network)), factor(flops(network, chosen).expr / tokens)
-    inside = table(without_roles(network, NOT_N), chosen, tokens)
-    steps = rewrite(
-        start("N", Add(*(row.params for row in inside)), "sum of the rows, embeddings apart"), n, "factored"
-    )
-    counted = without_roles(network, chosen.left_out)
-    work = start("C_forward", Add(*(row.flops for row in table(counted, chosen, tokens))), "sum of the rows that count")
-    work = rewrite(work, c, "factored")
+    inside = Add(*(row.params for row in rows if not row.roles & NOT_N))
+    counted = Add(*(row.flops for row in rows if not row.roles & chosen.left_out))
+    steps = rewrite(start("N", inside, "sum of the rows, embeddings apart"), n, "factored")
+    work = rewrite(start("C_forward", counted, "sum of the rows that count"), c, "factored")
     found = Derivation(name, title, citation, network, chosen, rows, n, c, ())
     work = rewrite(work, found.C_terms.subs(Symbol("N"), n), "against two for each parameter")
     work = (*work[:-1], work[-1].written(found.C_terms, N=n))
     return replace(found, steps=steps + work)
-
-
-def without_roles(network: Expr, roles: frozenset[str]) -> Expr:
-    """The network without the named parts that have an operation of these roles."""
-    kept = [part for part in blocks(network).values() if not {use.operation.role for use in uses(part)} & roles]
-    return Add(*kept)
 
 
 def share(part: Expr, whole: Expr) -> Expr:

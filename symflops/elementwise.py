@@ -63,12 +63,18 @@ class Elementwise(Operation):
             )
 
     @property
-    def _calculus(self) -> _Calculus:
-        return _calculus(self.args[6].rule, self.sentence, self.constants)
+    def _rule(self) -> tuple[Lambda, Sentence]:
+        return self.args[6].rule, self.sentence
 
-    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
-        for step in self._calculus.forward:
-            yield step.kind, "forward", self._times(step)
+    @property
+    def _calculus(self) -> _Calculus:
+        return _calculus(*self._rule, self.constants)
+
+    def _forward(self) -> Iterable[tuple[Kind, Expr]]:
+        for step in _forward_steps(*self._rule):
+            yield step.kind, self._times(step)
+
+    def _gradients(self) -> Iterable[tuple[Kind, Pass, Expr]]:
         for pass_, step in self._calculus.gradient_steps:
             yield step.kind, pass_, self._times(step)
 
@@ -87,26 +93,33 @@ class Elementwise(Operation):
 
 @dataclass(frozen=True)
 class _Calculus:
-    """The steps of a formula and of its gradients, over axes, before any size is known."""
+    """The gradients of a formula and their steps, over axes, before any size is known."""
 
-    forward: tuple[Step, ...]
     backward: Backward
     gradient_steps: tuple[tuple[Pass, Step], ...]
 
 
+def _operand_axes(formula: Lambda, sentence: Sentence) -> dict[Symbol, Axes]:
+    return {symbol: frozenset(each.axes) for symbol, each in zip(formula.variables, sentence.operands, strict=True)}
+
+
+@lru_cache(maxsize=1024)
+def _forward_steps(formula: Lambda, sentence: Sentence) -> tuple[Step, ...]:
+    return tuple(steps([formula.expr], _operand_axes(formula, sentence)))
+
+
 @lru_cache(maxsize=1024)
 def _calculus(formula: Lambda, sentence: Sentence, constants: frozenset[str]) -> _Calculus:
-    by_name = {symbol.name: symbol for symbol in formula.variables}
-    axes = {by_name[each.name]: frozenset(each.axes) for each in sentence.operands}
+    axes, result_axes = _operand_axes(formula, sentence), frozenset(sentence.result.axes)
     upstream = Symbol("upstream")
-    axes[upstream] = frozenset(sentence.result.axes)
-    wanted = [each for each in sentence.operands if each.name not in constants]
-    held = frozenset(by_name[each.name] for each in sentence.parameters)
-    back = backward(formula.expr, [by_name[each.name] for each in wanted], upstream, axes, held)
-    result_axes = frozenset(sentence.result.axes)
+    axes[upstream] = result_axes
+    pairs = list(zip(formula.variables, sentence.operands, strict=True))
+    wanted = [(symbol, each) for symbol, each in pairs if each.name not in constants]
+    held = frozenset(symbol for symbol, each in pairs if each.is_parameter)
+    back = backward(formula.expr, [symbol for symbol, _ in wanted], upstream, axes, held)
     known = {**axes, **dict(back.rows), Symbol("output"): result_axes}
-    passes = ["weight_gradient" if each.is_parameter else "input_gradient" for each in wanted]
-    return _Calculus(tuple(steps([formula.expr], axes)), back, tuple(_gradient_steps(back, passes, known)))
+    passes = ["weight_gradient" if each.is_parameter else "input_gradient" for _, each in wanted]
+    return _Calculus(back, tuple(_gradient_steps(back, passes, known)))
 
 
 def _gradient_steps(back: Backward, passes: list[Pass], axes: Mapping[Symbol, Axes]) -> Iterable[tuple[Pass, Step]]:

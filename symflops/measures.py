@@ -14,7 +14,7 @@ d_ff*d_model*n_layer
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from sympy import Add, Expr, expand
@@ -64,20 +64,21 @@ def work(network: Expr) -> dict[tuple[str, str, str], Expr]:
     """All work by (kind, pass, role), before any convention prices it; attended pairs are still unevaluated."""
     amounts: dict[tuple[str, str, str], list[Expr]] = defaultdict(list)
     for use in uses(network):
-        for kind, pass_, amount in use_work(use):
+        for kind, pass_, amount in use_work(use, PASSES["training"]):
             amounts[kind, pass_, use.operation.role].append(amount)
     return {key: Add(*parts) for key, parts in amounts.items()}
 
 
-def use_work(use: Use) -> list[tuple[str, str, Expr]]:
-    """The work of one operation in its place, with its multiplicities: (kind, pass, amount)."""
-    found = []
-    for (kind, pass_), amount in use.operation.work.items():
-        times = use.active if kind == "parameter" else use.runs
-        found.append((kind, pass_, times * amount))
-        if pass_ == "forward" and use.reruns != 0:
-            found.append((kind, "recompute", use.reruns * amount))
-    return found
+def use_work(use: Use, passes: tuple[str, ...]) -> Iterator[tuple[str, str, Expr]]:
+    """The work of one operation in its place in some passes, with its multiplicities: (kind, pass, amount)."""
+    forward = use.operation.forward_work.items()
+    if "forward" in passes:
+        for (kind, _), amount in forward:
+            yield kind, "forward", (use.active if kind == "parameter" else use.runs) * amount
+    if "recompute" in passes and use.reruns != 0:
+        yield from ((kind, "recompute", use.reruns * amount) for (kind, _), amount in forward)
+    if "input_gradient" in passes:
+        yield from ((kind, pass_, use.runs * amount) for (kind, pass_), amount in use.operation.gradient_work.items())
 
 
 def flops(network: Expr, given: str | Convention = EXACT, phase: Phase = "forward") -> Total:
@@ -104,12 +105,10 @@ def priced(use: Use, chosen: Convention, phase: Phase, without: frozenset[str] =
         return 0 * use.runs
     if chosen.backward == "twice" and phase != "forward":
         return (2 if phase == "backward" else 3) * priced(use, chosen, "forward")
-    amounts = [(kind, pass_, amount) for kind, pass_, amount in use_work(use) if pass_ in PASSES[phase]]
-    prices = [chosen.price(kind, pass_, use.operation.role) for kind, pass_, _ in amounts]
-    charged = [
-        price * chosen.count_pairs(amount) for price, (_, _, amount) in zip(prices, amounts, strict=True) if price
-    ]
-    return Add(*charged)
+    lines = (
+        (chosen.price(kind, pass_, use.operation.role), amount) for kind, pass_, amount in use_work(use, PASSES[phase])
+    )
+    return Add(*(price * chosen.count_pairs(amount) for price, amount in lines if price))
 
 
 def bytes_read(network: Expr, element_size: int | Expr = 2) -> Expr:

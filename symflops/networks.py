@@ -24,7 +24,8 @@ from typing import Any
 from sympy import Add, Expr, Mul, S, expand, sympify
 
 from symflops.errors import NotLinearError
-from symflops.operations import Node, Operation, _str, operator_latex
+from symflops.nodes import Node, as_str, operator_latex
+from symflops.operations import Operation
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Block(Wrapper):
     """A network with a name, which stands in the paths of its operations: ``Block("Feedforward", up + down)``."""
 
     def __new__(cls, name: Any, body: Any) -> Block:
-        return Wrapper.__new__(cls, _str(name), body)
+        return Wrapper.__new__(cls, as_str(name), body)
 
     @property
     def name(self) -> str:

@@ -27,9 +27,10 @@ from sympy import Add, Basic, Expr, Mul, Tuple, sympify
 from sympy.core.symbol import Str
 
 from symflops.declarations import Sentence, Tensor, parse
-from symflops.errors import DeclarationError, NotLinearError, SizeError
+from symflops.errors import DeclarationError, SizeError
 from symflops.formulas import Axes
 from symflops.masks import AttendedPairs
+from symflops.nodes import Node, as_str, operator_latex
 
 PAIRED = frozenset({"query", "key"})
 """The two axes that a mask counts together."""
@@ -51,20 +52,6 @@ class Parameter:
     def count(self) -> Expr:
         """Elements."""
         return Mul(*self.shape)
-
-
-class Node(Expr):
-    """Whatever a network is made of: an operation, or an operation on a network. Adds and scales, nothing else."""
-
-    is_commutative = True
-
-    def __mul__(self, other: Any) -> Expr:
-        if isinstance(other, Expr) and other.has(Node):
-            raise NotLinearError(f"{self}*{other} is a product of operations; a network is a sum of multiples of them")
-        return super().__mul__(other)
-
-    def _eval_power(self, exponent: Expr) -> Expr:
-        raise NotLinearError(f"{self}**({exponent}) is not linear; a network is a sum of multiples of operations")
 
 
 class Operation(Node):
@@ -92,9 +79,9 @@ class Operation(Node):
         if missing:
             raise SizeError(f"operation {name}: no size given for the axes {', '.join(missing)} of {sentence}")
         table = Tuple(*(Tuple(Str(axis), known[axis]) for axis in sorted(parsed.axes)))
-        fixed = Tuple(*sorted({_str(each) for each in constants}, key=str))
+        fixed = Tuple(*sorted({as_str(each) for each in constants}, key=str))
         cls._accept(str(name), parsed, formula)
-        return Expr.__new__(cls, _str(name), _str(sentence), table, _str(role), mask, fixed, formula)  # type: ignore
+        return Expr.__new__(cls, as_str(name), as_str(sentence), table, as_str(role), mask, fixed, formula)  # type: ignore
 
     @classmethod
     def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
@@ -135,17 +122,28 @@ class Operation(Node):
         """The parameters it owns, with their shapes."""
         return tuple(Parameter(each.name, self.shape(each)) for each in self.sentence.parameters)
 
-    @cached_property
+    @property
     def work(self) -> Work:
         """Every amount of work that a convention may price, by kind and pass, with attended pairs unevaluated."""
-        amounts: dict[tuple[Kind, Pass], list[Expr]] = defaultdict(list)
-        for kind, pass_, amount in self._amounts():
-            amounts[kind, pass_].append(amount)
-        for parameter in self.sentence.parameters:
-            outside = [axis for axis in self.sentence.result.axes if axis not in parameter.axes]
-            amounts["parameter", "forward"].append(self.numel(parameter) * self.elements(frozenset(outside)))
-        amounts["element", "forward"].append(self.elements(frozenset(self.sentence.result.axes)))
-        return {key: Add(*parts) for key, parts in amounts.items()}
+        return {**self.forward_work, **self.gradient_work}
+
+    @cached_property
+    def forward_work(self) -> Work:
+        """The forward pass: what the sentence says, its result's elements, and each parameter for each token."""
+        result = frozenset(self.sentence.result.axes)
+        tokens = ((each, self.elements(result - frozenset(each.axes))) for each in self.sentence.parameters)
+        return _summed(
+            [
+                *((kind, "forward", amount) for kind, amount in self._forward()),
+                *(("parameter", "forward", self.numel(each) * count) for each, count in tokens),
+                ("element", "forward", self.elements(result)),
+            ]
+        )
+
+    @cached_property
+    def gradient_work(self) -> Work:
+        """The gradients of the operands that need one: ``input_gradient`` and ``weight_gradient``."""
+        return _summed(self._gradients())
 
     @property
     def saved(self) -> tuple[tuple[str, Expr], ...]:
@@ -176,7 +174,10 @@ class Operation(Node):
             return self.mask * Mul(*(self.sizes[axis] for axis in sorted(axes - PAIRED)))
         return Mul(*(self.sizes[axis] for axis in sorted(axes)))
 
-    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
+    def _forward(self) -> Iterable[tuple[Kind, Expr]]:
+        return ()
+
+    def _gradients(self) -> Iterable[tuple[Kind, Pass, Expr]]:
         return ()
 
     def _saved_tensors(self) -> Iterable[Tensor]:
@@ -208,17 +209,22 @@ class Contraction(Operation):
         if len(sentence.factors) != 2 or len(sentence.added) > 1:
             raise DeclarationError(f"contraction {name}: two factors and at most one bias, not {sentence.text!r}")
 
-    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
+    @property
+    def _volume(self) -> Expr:
         everywhere = frozenset(axis for each in self.sentence.factors for axis in each.axes)
-        volume = self.elements(everywhere | frozenset(self.sentence.result.axes))
-        yield "mac", "forward", volume
+        return self.elements(everywhere | frozenset(self.sentence.result.axes))
+
+    def _forward(self) -> Iterable[tuple[Kind, Expr]]:
+        yield "mac", self._volume
+        for _ in self.sentence.added:
+            yield "bias_add", self.elements(frozenset(self.sentence.result.axes))
+
+    def _gradients(self) -> Iterable[tuple[Kind, Pass, Expr]]:
         for operand in filter(self._needs_gradient, self.sentence.factors):
-            yield "mac", self._gradient_pass(operand), volume
-        for bias in self.sentence.added:
+            yield "mac", self._gradient_pass(operand), self._volume
+        for bias in filter(self._needs_gradient, self.sentence.added):
             added = self.elements(frozenset(self.sentence.result.axes))
-            yield "bias_add", "forward", added
-            if self._needs_gradient(bias):
-                yield "bias_add", "weight_gradient", added - self.numel(bias)
+            yield "bias_add", "weight_gradient", added - self.numel(bias)
 
     def _saved_tensors(self) -> Iterable[Tensor]:
         """An operand is needed for the gradient of the other one; parameters are there anyway."""
@@ -251,24 +257,27 @@ class Lookup(Operation):
         """The rows picked and the integers that pick them, not the whole table."""
         return self.elements_written + self.numel(self._index)
 
-    def _amounts(self) -> Iterable[tuple[Kind, Pass, Expr]]:
-        table, picked = self.sentence.operands[0], self.elements(frozenset(self.sentence.result.axes))
-        yield "lookup", "forward", picked
-        yield "one_hot_mac", "forward", self.elements(frozenset(self.sentence.result.axes) | frozenset(table.axes))
-        yield "add", self._gradient_pass(table), picked
+    @property
+    def _picked(self) -> Expr:
+        return self.elements(frozenset(self.sentence.result.axes))
+
+    def _forward(self) -> Iterable[tuple[Kind, Expr]]:
+        table = self.sentence.operands[0]
+        yield "lookup", self._picked
+        yield "one_hot_mac", self.elements(frozenset(self.sentence.result.axes) | frozenset(table.axes))
+
+    def _gradients(self) -> Iterable[tuple[Kind, Pass, Expr]]:
+        yield "add", self._gradient_pass(self.sentence.operands[0]), self._picked
 
     def _saved_tensors(self) -> Iterable[Tensor]:
         yield self._index
 
 
-def operator_latex(name: str) -> str:
-    """A name set upright, as an operator."""
-    escaped = name.replace("_", r"\_").replace(" ", r"\ ")
-    return rf"\operatorname{{{escaped}}}"
-
-
-def _str(value: Any) -> Str:
-    return value if isinstance(value, Str) else Str(str(value))
+def _summed(amounts: Iterable[tuple[Kind, Pass, Expr]]) -> Work:
+    parts: dict[tuple[Kind, Pass], list[Expr]] = defaultdict(list)
+    for kind, pass_, amount in amounts:
+        parts[kind, pass_].append(amount)
+    return {key: Add(*each) for key, each in parts.items()}
 
 
 def _paired_sizes(mask: Any) -> dict[str, Expr]:

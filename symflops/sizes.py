@@ -92,23 +92,26 @@ class Sizes:
             if not low >= 1:
                 raise SizeError(f"size {self.names[place]} holds {low}; give positive integers")
 
-    def check_whole(self, blocks: Mapping[int, Any], floors: NDArray[Any], equal: NDArray[Any]) -> None:
-        """Raises `SizeError` for a fraction in a block; `floors` and `equal` are buffers of the block's length."""
+    def check_floats(self, blocks: Mapping[int, Any], floors: NDArray[Any], equal: NDArray[Any]) -> None:
+        """Raises `SizeError` for a size in a block of floats that is below 1, NaN, or a fraction.
+
+        `floors` is a buffer of the block's length, `equal` one of booleans with such a row for each size. One pass
+        over each size while it is in the cache, and one count for all, keep the check cheaper than the formula.
+        """
         import numpy as np
 
-        for place, block in blocks.items():
-            if self.varying[place].dtype.kind == "f":
-                np.equal(np.floor(block, out=floors), block, out=equal)
-                if np.count_nonzero(equal) < len(equal):
-                    raise _not_whole(self.names[place], block)
+        lowest, floor, same = np.minimum.reduce, np.floor, np.equal
+        for row, block in enumerate(blocks.values()):
+            if not lowest(block) >= 1:
+                self.check(blocks)
+            same(floor(block, floors), block, equal[row])
+        if np.count_nonzero(equal) < equal.size:
+            self.refuse_fractions(blocks)
 
-    def check_finite(self, blocks: Mapping[int, Any]) -> None:
-        """Raises `SizeError` for an infinity in a block."""
-        import numpy as np
-
+    def refuse_fractions(self, blocks: Mapping[int, Any]) -> None:
+        """Raises `SizeError` for a fraction or an infinity in a block of floats."""
         for place, block in blocks.items():
-            if not np.all(np.isfinite(block)):
-                raise _not_whole(self.names[place], block)
+            _refuse_fractions(self.names[place], block)
 
 
 def sizes_of_sweep(names: tuple[str, ...], arrays: Mapping[str, Any], *, exact_integers: bool) -> Sizes:
@@ -146,8 +149,8 @@ def _array(name: str, value: Any, exact_integers: bool) -> NDArray[Any]:
         return array.astype(np.int64, copy=False)  # Not int32, in which NumPy would compute.
     if array.dtype.kind in "uf" and not exact_integers:
         return array
-    if array.dtype.kind == "f" and not _is_whole(array).all():
-        raise _not_whole(name, array)
+    if array.dtype.kind == "f":
+        _refuse_fractions(name, array)
     if array.dtype.kind == "O":
         array = np.frompyfunc(lambda item: positive_integer(name, item), 1, 1)(array) if array.size else array
         array = np.asarray(array, dtype=object)
@@ -157,14 +160,9 @@ def _array(name: str, value: Any, exact_integers: bool) -> NDArray[Any]:
     return array.astype(np.int64)
 
 
-def _not_whole(name: str, array: NDArray[Any]) -> SizeError:
+def _refuse_fractions(name: str, array: NDArray[Any]) -> None:
     import numpy as np
 
-    broken = array[~_is_whole(array)]
-    return SizeError(f"size {name} holds {broken.flat[0] if broken.size else np.inf}; give positive integers")
-
-
-def _is_whole(array: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
-    return (np.floor(array) == array) & (np.abs(array) < np.inf)
+    broken = array[~((np.floor(array) == array) & (np.abs(array) < np.inf))]
+    if broken.size:
+        raise SizeError(f"size {name} holds {broken.flat[0]}; give positive integers")

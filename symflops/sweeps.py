@@ -75,15 +75,14 @@ def _run_float64(plan: _Plan, sizes: Sizes, out: NDArray[Any]) -> None:
 
     if not sizes.varying:
         plan.run({}, out, np.true_divide)
-    floors, equal = np.empty(_BLOCK), np.empty(_BLOCK, np.bool_)
+    floors, equal = np.empty(_BLOCK), np.empty((len(sizes.varying), _BLOCK), np.bool_)
     start = 0
     for blocks in _blocks(sizes, np.float64):
         part = out[start : start + len(next(iter(blocks.values())))]
-        sizes.check(blocks)
-        sizes.check_whole(blocks, floors[: len(part)], equal[: len(part)])
+        sizes.check_floats(blocks, floors[: len(part)], equal[:, : len(part)])
         plan.run(blocks, part, np.true_divide)
         if not np.maximum.reduce(part) < np.inf:
-            sizes.check_finite(blocks)
+            sizes.refuse_fractions(blocks)
         start += len(part)
 
 

@@ -299,8 +299,9 @@ TINY: dict[str, dict[str, Any]] = {
     "mamba": {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
     "deepseek_v3": {
         "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
-        "kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4,
-        "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "first_k_dense_replace": 1,
+        "kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8,
+        "n_routed_experts": 4, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 8,
+        "first_k_dense_replace": 1,
     },
 }  # fmt: skip
 
@@ -390,10 +391,10 @@ def test_symbolic_sizes_stay_symbolic_and_no_rule_guards_on_them() -> None:
             return torch.conv1d(mixed[:, 0].transpose(1, 2), torch.ones(3, 1, 2), groups=3)
 
     def guards(run: Callable[[nn.Module, Tensor], Any]) -> tuple[list[str], Any]:
-        environment = ShapeEnv()
+        environment, example = ShapeEnv(), torch.randn(4, 7, 3)
         with FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True) as mode:
             lengths: Any = StatelessSymbolicContext([DimDynamic.DYNAMIC, DimDynamic.DYNAMIC, DimDynamic.STATIC])
-            x = mode.from_tensor(torch.randn(4, 7, 3), symbolic_context=lengths, source=LocalSource("x"))
+            x = mode.from_tensor(example, symbolic_context=lengths, source=LocalSource("x"))
             found = run(Both().eval(), x)
             sizes: Any = x.shape[:2]
             batch, seq = (size.node.expr for size in sizes)
@@ -406,6 +407,28 @@ def test_symbolic_sizes_stay_symbolic_and_no_rule_guards_on_them() -> None:
     expected = batch * seq * block + batch * seq**2 * scores + batch * (seq - 1) * taps
     assert (count.macs.node.expr - expected).expand() == 0
     assert count.bytes_read.node.expr.free_symbols == {batch, seq}
+
+
+def test_an_lstm_in_one_operator_counts_what_step_by_step_does() -> None:
+    lstm, x = nn.LSTM(3, 5), torch.randn(7, 2, 3, requires_grad=True)
+    count = forward_backward(lstm, x, lambda outputs: outputs[0].sum())
+    with torch.backends.mkldnn.flags(enabled=False):
+        steps = forward_backward(lstm, x, lambda outputs: outputs[0].sum())
+    assert count.where(phase="forward").macs == steps.where(phase="forward").macs == 7 * 2 * 20 * (3 + 5)
+    assert count.where(phase="backward").macs >= steps.where(phase="backward").macs  # the first state needs none
+
+
+@pytest.mark.parametrize("form", [{}, {"foreach": True}, {"fused": True}])
+def test_an_optimizer_step_is_priced_outside_the_modules(form: dict[str, Any]) -> None:
+    layer = nn.Linear(3, 5)
+    layer(torch.randn(2, 3)).sum().backward()
+    optimizer = torch.optim.AdamW(layer.parameters(), **form)
+    with Counter(layer) as counter:
+        optimizer.step()
+        nn.utils.clip_grad_norm_(layer.parameters(), 1.0)
+        optimizer.zero_grad()
+    assert counter.count.macs == 0 and counter.count.elements >= 20
+    assert set(counter.count.by_module()) == {"<outside>"}
 
 
 def test_inference_mode_hides_nothing() -> None:

@@ -115,6 +115,8 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], int]] = {
         for name in RULES
         if name.startswith("aten::_scaled_dot_product") and name.endswith("backward")
     },
+    "aten::mkldnn_rnn_layer": (None, (meta(7, 2, 3), meta(20, 3), meta(20, 5)), 14 * 20 * 8),
+    "aten::mkldnn_rnn_layer_backward": (None, (meta(7, 2, 3), meta(20, 3), meta(20, 5)), 2 * 14 * 20 * 8),
     "aten::_native_multi_head_attention": (
         None,
         (meta(2, 5, 8), meta(2, 5, 8), meta(2, 5, 8), 8, 4),

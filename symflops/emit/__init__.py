@@ -47,7 +47,7 @@ def emit(expression: Any, language: str, name: str = "cost") -> str:
         return (n_head * n_seq * (n_seq + 1)) // 2
     >>> emit(n_seq, "fortran")
     Traceback (most recent call last):
-    symflops.errors.UnknownName: unknown language 'fortran'; (known: c, javascript, latex, numpy, python)
+    symflops.errors.UnknownName: unknown language 'fortran' (known: c, javascript, latex, numpy, python)
     """
     if language not in LANGUAGES:
         raise UnknownName("language", language, LANGUAGES)

@@ -186,6 +186,13 @@ _declare(
     "_c10d_functional::broadcast _c10d_functional::reduce_scatter_tensor_coalesced "
     "_c10d_functional::all_to_all_single",
 )
+_declare(
+    "free",
+    "marks a span for the profiler",
+    None,
+    traffic.nothing,
+    "profiler::_record_function_enter profiler::_record_function_enter_new profiler::_record_function_exit",
+)
 _declare("free", "waits for a communication", None, traffic.nothing, "_c10d_functional::wait_tensor")
 
 

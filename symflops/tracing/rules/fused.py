@@ -45,3 +45,25 @@ def encoder_layer(result: Any, src: Tensor, embed_dim: int, num_heads: int, *res
         Einsum("token d_in, d_out d_in -> token d_out", down),
         Elements(down["token"] * d_ff + 5 * src.numel()),
     )
+
+
+def _recurrent(x: Tensor, weight_in: Tensor, weight_hidden: Tensor, *specs: str) -> tuple[Work, ...]:
+    """Both products of one recurrent layer in one direction, at all positions."""
+    n_token: Any = x.shape[0] * x.shape[1]
+    gates = {"token": n_token, "d_out": weight_in.shape[0]}
+    products = [Einsum(spec, {**gates, "d_in": w.shape[1]}) for spec in specs for w in (weight_in, weight_hidden)]
+    return (*products, Elements(len(specs) * n_token * weight_in.shape[0]))
+
+
+@rule("aten::mkldnn_rnn_layer")
+def recurrent_layer(result: Any, x: Tensor, weight_in: Tensor, weight_hidden: Tensor, *_: Any, **__: Any) -> Works:
+    return _recurrent(x, weight_in, weight_hidden, "token d_in, d_out d_in -> token d_out")
+
+
+@rule("aten::mkldnn_rnn_layer_backward")
+def recurrent_layer_backward(
+    result: Any, x: Tensor, weight_in: Tensor, weight_hidden: Tensor, *_: Any, **__: Any
+) -> Works:
+    """The kernel computes every gradient, asked for or not."""
+    gradients = ("token d_out, d_out d_in -> token d_in", "token d_out, token d_in -> d_out d_in")
+    return _recurrent(x, weight_in, weight_hidden, *gradients)
