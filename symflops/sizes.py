@@ -118,6 +118,10 @@ def sizes_of_sweep(names: tuple[str, ...], arrays: Mapping[str, Any], *, exact_i
     """The sizes given by name to a sweep, checked as far as that needs no pass over the arrays.
 
     With `exact_integers` arrays become int64, or objects where that does not hold them; otherwise floats will do.
+
+    >>> found = sizes_of_sweep(("n_seq", "n_head"), {"n_head": 64, "n_seq": [1, 2]}, exact_integers=True)
+    >>> found.shape, found.uniform, found.varying
+    ((2,), {1: 64}, {0: array([1, 2])})
     """
     import numpy as np
 

@@ -37,6 +37,12 @@ def sweep(program: Program, exact: Values, bound: Values, arrays: Mapping[str, A
     """The exact values over sizes that broadcast, as int64, or as objects (int, Fraction) where one does not fit.
 
     `exact` computes one value in Python's integers, and `bound` a bound on the magnitude of every step (see `peak`).
+    Raises `SizeError` and `UnknownName` for sizes that are missing, not positive integers, or do not broadcast.
+
+    >>> from symflops.evaluate import compiled
+    >>> from symflops.notation import n_layer, n_seq
+    >>> compiled(6 * n_layer * n_seq).sweep(n_layer=405 * 10**9, n_seq=[1, 15 * 10**12]).tolist()
+    [2430000000000, 36450000000000000000000000]
     """
     import numpy as np
 
@@ -56,7 +62,15 @@ def sweep(program: Program, exact: Values, bound: Values, arrays: Mapping[str, A
 
 
 def sweep_float64(program: Program, arrays: Mapping[str, Any]) -> NDArray[Any]:
-    """The values over sizes that broadcast, in float64. What is uniform is computed exactly, then rounded once."""
+    """The values over sizes that broadcast, in float64. What is uniform is computed exactly, then rounded once.
+
+    Raises as `sweep` does, and `SizeError` where a step leaves the range of float64.
+
+    >>> from symflops.evaluate import compiled
+    >>> from symflops.notation import n_seq
+    >>> compiled(n_seq / 2).sweep_float64(n_seq=[1, 2])
+    array([0.5, 1. ])
+    """
     import numpy as np
 
     sizes = sizes_of_sweep(program.arguments, arrays, exact_integers=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from sympy import Abs, Max, Min, Mod, Piecewise, Pow, Rational, ceiling, exp, floor, sqrt
 
 from symflops.emit.lowering import lower
-from symflops.emit.program import UnsupportedFormula, peak
+from symflops.emit.program import EXACT, UnsupportedFormula, peak
 from symflops.emit.whole import proved_whole
 from symflops.errors import SizeError, UnknownName
 from symflops.evaluate import compiled, value
@@ -23,7 +24,6 @@ from symflops.notation import d_model, n_head, n_layer, n_seq, n_window
 
 SYMBOLS = (n_seq, n_window, n_head)
 NAMES = tuple(symbol.name for symbol in SYMBOLS)
-BILLION = 10**9
 
 rationals = st.fractions(min_value=-5, max_value=5, max_denominator=6).map(
     lambda f: Rational(f.numerator, f.denominator)
@@ -61,7 +61,7 @@ def substituted(formula: Any, point: tuple[int, ...]) -> int | Fraction:
     return Fraction(int(found.p), int(found.q)) if found.q != 1 else int(found.p)
 
 
-def disagreement(formula: Any, function: Any, points: list[tuple[int, ...]]) -> str | None:
+def disagreement(formula: Any, function: Any, points: Sequence[tuple[int, ...]]) -> str | None:
     """The first point at which a function is not the formula."""
     for point in points:
         found, right = function(*point), substituted(formula, point)
@@ -80,13 +80,10 @@ def test_random_formulas_are_exact(formula: Any, points: list[tuple[int, ...]]) 
 @given(formulas, sizes)
 def test_the_peak_bounds_every_step(formula: Any, point: tuple[int, ...]) -> None:
     program = lower(formula, NAMES)
-    bound = compiled(n_seq, NAMES) if not program.nodes else _run(peak(program), point)[-1]
-    assert max(map(abs, _run(program, point))) <= max(1, bound)
+    assert max(map(abs, _run(program, point))) <= max(1, _run(peak(program), point)[-1])
 
 
 def _run(program: Any, point: tuple[int, ...]) -> list[int]:
-    from symflops.emit.program import EXACT
-
     values: list[int] = []
     for node in program.nodes:
         if node.operands:
@@ -138,22 +135,13 @@ def test_wholeness_is_proved(formula: Any, whole: bool) -> None:
     assert lower(formula).whole is whole
 
 
-@given(st.integers(1, 50), st.integers(1, 50))
-def test_what_is_proved_whole_is_whole(n: int, w: int) -> None:
-    formula = n_seq * n_window * (n_seq + n_window) / 2
-    assert proved_whole(formula)
-    assert type(compiled(formula)(n, w)) is int
-
-
 def test_exact_at_any_magnitude() -> None:
     huge = 10**30
     assert compiled(6 * n_seq * n_layer)(huge, huge + 1) == 6 * huge * (huge + 1)
     assert compiled(n_seq * (n_seq + 1) / 2)(huge) == huge * (huge + 1) // 2
     assert compiled(n_seq / 3)(huge) == Fraction(huge, 3)
-
-
-def test_numpy_scalars_do_not_wrap() -> None:
-    assert compiled(n_seq**2)(np.int64(2**40)) == 2**80
+    scalar: Any = np.int64(2**40)
+    assert compiled(n_seq**2)(scalar) == 2**80
 
 
 def test_division_by_zero_is_an_error() -> None:
@@ -198,7 +186,7 @@ def test_huge_powers_are_not_multiplied_out() -> None:
 
 # The trap: 6*N*D of 405e9 parameters at 15e12 tokens exceeds int64, which wraps silently.
 
-PARAMETERS, TOKENS = 405 * BILLION, 15_000 * BILLION
+PARAMETERS, TOKENS = 405 * 10**9, 15 * 10**12
 SIX_N_D = 6 * n_layer * n_seq
 
 
@@ -226,7 +214,12 @@ def test_only_the_block_that_overflows_leaves_int64(monkeypatch: pytest.MonkeyPa
 
     fallen: list[int] = []
     stored = sweeps._stored
-    monkeypatch.setattr(sweeps, "_stored", lambda out, start, v: fallen.append(start) or stored(out, start, v))
+
+    def noted(out: Any, start: int, values: Any) -> Any:
+        fallen.append(start)
+        return stored(out, start, values)
+
+    monkeypatch.setattr(sweeps, "_stored", noted)
     count = 3 * sweeps._BLOCK + 7
     tokens = np.arange(1, count + 1)
     tokens[sweeps._BLOCK + 5] = TOKENS
@@ -286,8 +279,7 @@ def test_broadcasting_in_any_order() -> None:
     [[1.5, 2.0], [math.nan, 1.0], [math.inf, 1.0], [0, 1], [-1, 2], [-1.0, 2.0], [True, False], ["a", "b"], [None, 1]],
 )
 def test_bad_arrays_are_refused(bad: Any) -> None:
-    function = compiled(6 * n_seq * n_head)
-    for sweep in (function.sweep, function.sweep_float64):
+    for sweep in (compiled(6 * n_seq * n_head).sweep, compiled(6 * n_seq * n_head).sweep_float64):
         with pytest.raises(SizeError, match="n_seq"):
             sweep(n_seq=np.array(bad), n_head=2)
 

@@ -7,18 +7,18 @@ import re
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from sympy import Add, Expr, factor_terms
 from torch.utils.flop_counter import FlopCounterMode
 
 from symflops.architectures import Architecture
 from symflops.conventions import TORCH
 from symflops.derivation import reading_position
 from symflops.errors import SizeError
-from symflops.measures import Phase, priced
+from symflops.evidence import Line, Report
+from symflops.measures import Phase, flops, params, priced
 from symflops.networks import Use, uses
-from symflops.render.plain import columns
 from symflops.tracing.counter import Count, Counter, against_flop_counter
 from symflops.tracing.models import Built, build, parameters, token_inputs
 
@@ -27,114 +27,6 @@ _MOST_LAYERS = 10_000
 _INDEX = 2**62
 _PHASES: tuple[Phase, ...] = ("forward", "backward")
 _STAGES = ("building the module", "forward and backward", "torch's FlopCounterMode", "comparing")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One comparison: what, by the formula, in the module, and where in the module's code."""
-
-    name: str
-    formula: Any
-    model: Any
-    where: str = ""
-
-    @property
-    def equal(self) -> bool:
-        """Whether both are the same, exactly."""
-        return bool(self.formula == self.model)
-
-    def as_json(self) -> dict[str, Any]:
-        """Both sides and the verdict."""
-        return {
-            "name": self.name,
-            "module": self.where,
-            "formula": self.formula,
-            "model": self.model,
-            "equal": self.equal,
-        }
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was compared. ``uncounted`` are operators, with their FLOPs, that torch's own counter takes for nothing."""
-
-    name: str
-    module: str
-    batch: int
-    seq: int
-    params: Line
-    tensors: tuple[Line, ...]
-    forward: Line
-    backward: Line
-    operations: tuple[Line, ...]
-    flop_counter: Line
-    uncounted: Mapping[str, int]
-
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        """Every comparison that must hold."""
-        return (self.params, *self.tensors, self.forward, self.backward, *self.operations, self.flop_counter)
-
-    @property
-    def holds(self) -> bool:
-        """Whether all of them do."""
-        return all(line.equal for line in self.lines)
-
-    @property
-    def evidence(self) -> str:
-        """``counted`` where formula and module agree in everything; else ``refuted``."""
-        return "counted" if self.holds else "refuted"
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; integers exact."""
-        where = {"batch": self.batch, "seq": self.seq}
-        return {
-            "name": self.name,
-            "module": self.module,
-            "params": _verdict(self.params),
-            "flops": {**_verdict(self.forward), **where},
-            "backward": {**_verdict(self.backward), **where},
-            "operations": [line.as_json() for line in self.operations],
-            "tensors": [line.as_json() for line in self.tensors],
-            "flop_counter": {"counted": self.flop_counter.formula, "with_uncounted": self.flop_counter.model},
-            "uncounted": dict(self.uncounted),
-            "evidence": self.evidence,
-        }
-
-    def text(self) -> str:
-        """A table for a terminal."""
-        shown = [self.params, self.forward, self.backward, *self.operations, *(t for t in self.tensors if not t.equal)]
-        rows = [
-            [line.name, _grouped(line.formula), _grouped(line.model), "=" if line.equal else "DIFFERS", line.where]
-            for line in shown
-        ]
-        tensors = sum(line.formula[0] for line in self.tensors if line.formula)
-        agree = "all equal" if all(line.equal for line in self.tensors) else "DIFFERENT, see above"
-        return "\n".join(
-            [
-                f"{self.name}: closed form against {self.module}, {self.batch} x {self.seq} tokens",
-                "",
-                columns(["", "formula", "module", "", "code"], rows),
-                "",
-                f"{tensors} parameter tensors by name and shape: {agree}",
-                self._peer(),
-                f"evidence: {self.evidence}",
-            ]
-        )
-
-    def _peer(self) -> str:
-        left_out = ", ".join(f"{operator} ({flops:,} FLOPs)" for operator, flops in self.uncounted.items())
-        said = f"leaves out {left_out}" if left_out else "leaves nothing out here"
-        agree = "its total and ours agree" if self.flop_counter.equal else "with that, it still DIFFERS from ours"
-        return f"torch's FlopCounterMode {said}; {agree}"
-
-
-def _verdict(line: Line) -> dict[str, Any]:
-    return {"formula": line.formula, "model": line.model, "equal": line.equal}
-
-
-def _grouped(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def check_model(model: Architecture, n_batch: int, n_seq: int, stage: Stage = lambda what, done, of: None) -> Report:
@@ -158,7 +50,9 @@ def check_model(model: Architecture, n_batch: int, n_seq: int, stage: Stage = la
 def compare(model: Architecture, built: Built, count: Count, peer: FlopCounterMode, n_batch: int, n_seq: int) -> Report:
     """Set an architecture's formulas against what was counted on a module."""
     left_out = against_flop_counter(count, peer)
-    forward, backward = (int(model.flops(n_batch, n_seq, TORCH, phase)) for phase in _PHASES)
+    every = params(model.network)
+    forms = [flops(model.network, TORCH, phase).expr for phase in _PHASES]
+    forward, backward = (int(model.at(form, n_batch=n_batch, n_seq=n_seq)) for form in forms)
     forward_seen = count.where(phase="forward").flops
     shapes = parameters(built.module)
     return Report(
@@ -166,10 +60,10 @@ def compare(model: Architecture, built: Built, count: Count, peer: FlopCounterMo
         module=built.source + (f" ({built.why})" if built.why else ""),
         batch=n_batch,
         seq=n_seq,
-        params=Line("parameters", model.params(), sum(math.prod(shape) for shape in shapes.values())),
+        params=Line("parameters", model.params(), sum(math.prod(shape) for shape in shapes.values()), form=str(every)),
         tensors=_tensors(model, shapes),
-        forward=Line("FLOPs forward", forward, forward_seen),
-        backward=Line("FLOPs backward", backward, count.flops - forward_seen),
+        forward=Line("C_forward", forward, forward_seen, form=str(forms[0])),
+        backward=Line("C_backward", backward, count.flops - forward_seen, form=str(forms[1])),
         operations=_operations(model, count, n_batch, n_seq),
         flop_counter=Line("FlopCounterMode", peer.get_total_flops() + sum(left_out.values()), count.flops),
         uncounted=left_out,
@@ -196,23 +90,33 @@ def _flop_counter_total(built: Built, n_batch: int, n_seq: int) -> FlopCounterMo
 
 def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> tuple[Line, ...]:
     """Forward and backward FLOPs of each module's own work, all layers together, whichever side has any."""
-    expected: dict[tuple[Phase, str], int] = defaultdict(int)
-    named: dict[str, list[str]] = defaultdict(list)
-    for use in sorted(uses(model.network), key=reading_position):
-        named[_module_of(model, use)].append(use.path)
-        for phase in _PHASES:
-            cost = model.at(priced(use, TORCH, phase), n_batch=n_batch, n_seq=n_seq)
-            expected[phase, _module_of(model, use)] += int(cost)
+    forms, named = _closed_forms(model)
     seen: dict[tuple[Phase, str], int] = defaultdict(int)
     for path, part in count.by_pattern().items():
         for entry in part:
             seen["forward" if entry.phase == "forward" else "backward", path] += entry.flops
-    keys = [(phase, path) for phase in _PHASES for path in dict.fromkeys([*named, *(path for _, path in seen)])]
-    return tuple(
-        Line(f"{_label(named[path])}, {phase}", expected[phase, path], seen[phase, path], path)
-        for phase, path in keys
-        if expected[phase, path] or seen[phase, path]
-    )
+    paths = dict.fromkeys([*named, *(path for _, path in seen)])
+    lines = []
+    for phase, path in ((phase, path) for phase in _PHASES for path in paths):
+        form = Add(*forms[phase, path])
+        value = int(model.at(form, n_batch=n_batch, n_seq=n_seq))
+        if value or seen[phase, path]:
+            lines.append(
+                Line(f"{_label(named[path])}, {phase}", value, seen[phase, path], path, str(factor_terms(form)))
+            )
+    return tuple(lines)
+
+
+def _closed_forms(model: Architecture) -> tuple[dict[tuple[Phase, str], list[Expr]], dict[str, list[str]]]:
+    """The formula's FLOPs by pass and module path, and the operations at each path, in reading order."""
+    forms: dict[tuple[Phase, str], list[Expr]] = defaultdict(list)
+    named: dict[str, list[str]] = defaultdict(list)
+    for use in sorted(uses(model.network), key=reading_position):
+        path = _module_of(model, use)
+        named[path].append(use.path)
+        for phase in _PHASES:
+            forms[phase, path].append(priced(use, TORCH, phase))
+    return forms, named
 
 
 def _label(paths: list[str]) -> str:
