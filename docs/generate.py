@@ -1,0 +1,108 @@
+"""The pages of the docs that are made from the code: conventions, notation, models, Kaplan's table.
+
+Run as `python docs/generate.py` to write them anew; a test fails where a page is not what this makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from derivations.kaplan2020 import derive
+from symflops.architectures import architecture, presets
+from symflops.conventions import CONVENTIONS, Convention
+from symflops.measures import PASSES, flops
+from symflops.notation import TERMS
+from symflops.render import render
+
+HERE = Path(__file__).parent
+_MADE = "<!-- made by docs/generate.py -->\n"
+
+
+def rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *body])
+
+
+def conventions() -> str:
+    """Every convention: source, domain, prices, and what it makes of GPT-2."""
+    parts = ["# Conventions", "Each is a value of `symflops.conventions`; `--convention NAME` chooses one.", _gpt2()]
+    return "\n\n".join([*parts, *(_convention(each) for each in CONVENTIONS.values())])
+
+
+def _gpt2() -> str:
+    gpt2 = architecture("gpt2")
+    body = [
+        [name, each.unit, *(f"{gpt2.flops(1, 1024, each, phase):,}" for phase in PASSES)]
+        for name, each in CONVENTIONS.items()
+    ]
+    head = ["GPT-2, one sequence of 1024 tokens", "unit", *PASSES]
+    return rows(head, body)
+
+
+def _convention(each: Convention) -> str:
+    network = architecture("gpt2").network
+    prices = [[line.kind, line.pass_, line.role, str(line.price)] for line in each.prices]
+    facts = [
+        f"- source: {each.citation}",
+        f"- domain: {each.domain}",
+        f"- attended pairs: {each.pairs}; backward: {each.backward}",
+        f"- left out of totals: {', '.join(sorted(each.left_out)) or 'nothing'}",
+        f"- GPT-2 forward: `{flops(network, each).expr}`",
+    ]
+    table = rows(["kind", "pass", "role", f"price in {each.unit}"], prices)
+    return f"## {each.name}: {each.title}\n\n" + "\n".join(facts) + f"\n\n{table}\n\nThe first line that fits is the price."
+
+
+def notation() -> str:
+    """Every symbol with its meaning, unit and other names."""
+    body = [
+        [f"`{term.name}`", term.meaning, term.unit, ", ".join(f"{who}: `{name}`" for who, name in term.aliases.items())]
+        for term in TERMS.values()
+    ]
+    return "# Notation\n\n" + rows(["symbol", "meaning", "unit", "elsewhere"], body)
+
+
+def models() -> str:
+    """Every preset with its exact counts."""
+    body = []
+    for name, entry in presets().items():
+        model = architecture(name)
+        published = entry.get("params") or entry.get("non_embedding") or entry.get("printed", "")
+        shown = f"{published:,}" if isinstance(published, int) else str(published)
+        body.append([name, model.family.name, f"{model.params():,}", f"{model.params('non_embedding'):,}", shown])
+    head = ["name", "family", "parameters", "N (without embeddings)", "published"]
+    return "# Models known by name\n\n" + rows(head, body) + f"\n\n{_published()}"
+
+
+def _published() -> str:
+    xl = architecture("gpt3-xl")
+    return (
+        "*Published* is the exact count of the released tensors, for Pythia partly the non-embedding count of its Table 1, "
+        "and for GPT-3 the rounded figure of its Table 2.1, whose sizes are used as printed. As printed, GPT-3 XL (24 "
+        f"heads of 128 at d_model 2048) has {xl.params():,} parameters, not 1.3 billion; with 16 heads of 128 it would "
+        f"have {xl.with_sizes(n_head=16).params():,}."
+    )
+
+
+def kaplan() -> str:
+    """Kaplan's table, as `symflops derive` renders it."""
+    return render(derive(), "markdown")
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "conventions.md": conventions,
+    "notation.md": notation,
+    "models.md": models,
+    "kaplan2020.md": kaplan,
+}
+
+
+def page(name: str) -> str:
+    """A page as it should stand in the docs."""
+    return f"{_MADE}\n{PAGES[name]()}\n"
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        (HERE / name).write_text(page(name), encoding="utf-8")
