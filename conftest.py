@@ -1,4 +1,4 @@
-"""What the tests share: GPU tests are skipped, and say so, where there is no GPU; torch's files where there is no torch."""
+"""What the tests share: GPU tests are skipped, visibly, without a GPU; torch's files where there is no torch."""
 
 from importlib.util import find_spec
 

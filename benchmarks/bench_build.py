@@ -1,8 +1,7 @@
 """Building and measuring a network of different layers: twice the layers take about twice the time.
 
-No layer equals another (each has its own d_ff), so nothing can be shared. The peer is the same number of layers summed
-with one `Add` of plain symbols' products. Run as `python benchmarks/bench_build.py [--json]`; exits with 1 where a limit
-is missed.
+No layer equals another (each has its own d_ff), so nothing can be shared. Run as
+`python benchmarks/bench_build.py [--json]`; exits with 1 where a limit is missed.
 """
 
 from __future__ import annotations

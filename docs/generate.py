@@ -40,6 +40,9 @@ def _gpt2() -> str:
     return rows(head, body)
 
 
+_READING = "The first line that fits is the price."
+
+
 def _convention(each: Convention) -> str:
     network = architecture("gpt2").network
     prices = [[line.kind, line.pass_, line.role, str(line.price)] for line in each.prices]
@@ -51,7 +54,7 @@ def _convention(each: Convention) -> str:
         f"- GPT-2 forward: `{flops(network, each).expr}`",
     ]
     table = rows(["kind", "pass", "role", f"price in {each.unit}"], prices)
-    return f"## {each.name}: {each.title}\n\n" + "\n".join(facts) + f"\n\n{table}\n\nThe first line that fits is the price."
+    return f"## {each.name}: {each.title}\n\n" + "\n".join(facts) + f"\n\n{table}\n\n{_READING}"
 
 
 def notation() -> str:
@@ -78,9 +81,9 @@ def models() -> str:
 def _published() -> str:
     xl = architecture("gpt3-xl")
     return (
-        "*Published* is the exact count of the released tensors, for Pythia partly the non-embedding count of its Table 1, "
-        "and for GPT-3 the rounded figure of its Table 2.1, whose sizes are used as printed. As printed, GPT-3 XL (24 "
-        f"heads of 128 at d_model 2048) has {xl.params():,} parameters, not 1.3 billion; with 16 heads of 128 it would "
+        "*Published* is the exact count of the released tensors, for Pythia partly the non-embedding count of its "
+        "Table 1, and for GPT-3 the rounded figure of its Table 2.1, whose sizes are used as printed. As printed, GPT-3 "
+        f"XL (24 heads of 128 at d_model 2048) has {xl.params():,} parameters, not 1.3 billion; with 16 heads of 128 it would "
         f"have {xl.with_sizes(n_head=16).params():,}."
     )
 

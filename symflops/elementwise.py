@@ -11,7 +11,7 @@ from sympy import Atom, Expr, Integer, Lambda, Symbol
 
 from symflops.declarations import Sentence, Tensor
 from symflops.errors import DeclarationError
-from symflops.formulas import Axes, Backward, Step, backward, steps
+from symflops.formulas import Axes, Backward, Reduction, Step, axes_of, backward, steps
 from symflops.operations import Kind, Operation, Pass
 
 
@@ -61,6 +61,7 @@ class Elementwise(Operation):
             raise DeclarationError(
                 f"elementwise {name}: the formula must be a Lambda over {', '.join(names)}, not {given}"
             )
+        _check_axes(name, formula.rule, sentence)
 
     @property
     def _rule(self) -> tuple[Lambda, Sentence]:
@@ -97,6 +98,19 @@ class _Calculus:
 
     backward: Backward
     gradient_steps: tuple[tuple[Pass, Step], ...]
+
+
+def _check_axes(name: str, formula: Lambda, sentence: Sentence) -> None:
+    """Refuse a formula over axes that are not there, or whose value has other axes than the result."""
+    axes = _operand_axes(formula, sentence)
+    for node in formula.expr.atoms(Reduction):
+        if not node.over <= axes_of(node.args[0], axes):
+            raise DeclarationError(f"elementwise {name}: {node} reduces over an axis that its operands lack")
+    found, result = axes_of(formula.expr, axes), frozenset(sentence.result.axes)
+    if not found <= result or (result - found and sentence.operands[0].axes):
+        raise DeclarationError(
+            f"elementwise {name}: the formula's value has the axes {' '.join(sorted(found))}, not {sentence.result.axes}"
+        )
 
 
 def _operand_axes(formula: Lambda, sentence: Sentence) -> dict[Symbol, Axes]:

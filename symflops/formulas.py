@@ -17,10 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Add, Dummy, Expr, Integer, Max, Mul, Pow, Rational, Symbol, exp, expand, postorder_traversal
+from sympy import (
+    Add, Dummy, Expr, Heaviside, Integer, Max, Min, Mul, Pow, Rational, Symbol, exp, expand, postorder_traversal,
+)  # fmt: skip
 from sympy.core.symbol import Str
 
+from symflops.errors import DeclarationError
+
 Axes = frozenset[str]
+FUNCTIONS = frozenset({"exp", "log", "erf", "tanh", "sin", "cos", "compare"})
+"""The functions of one value that a formula may use besides sums, products, powers and reductions."""
 
 
 class Reduction(Expr):
@@ -100,19 +106,23 @@ def _steps_of(node: Expr, axes: Mapping[Symbol, Axes]) -> list[Step]:
         return _chain(node, axes)
     if isinstance(node, Pow) and node.exp.is_Rational:
         return _power(node.exp, own)
-    if isinstance(node, Max):
+    if isinstance(node, Max | Min):
         return [Step("compare", own, times=len(node.args) - 1)]
-    name = type(node).__name__.lower()
-    return [Step("compare" if name == "heaviside" else name, own)] if node.args else []
+    name = "compare" if isinstance(node, Heaviside) else type(node).__name__.lower()
+    if node.args and name not in FUNCTIONS:
+        raise DeclarationError(f"{node}: {name} has no price in a formula; known: {', '.join(sorted(FUNCTIONS))}")
+    return [Step(name, own)] if node.args else []
 
 
 def _chain(node: Expr, axes: Mapping[Symbol, Axes]) -> list[Step]:
     """A sum or product, the parts with fewest axes first and divisors last; constants are one, a factor -1 a sign."""
     constants = [part for part in node.args if not part.free_symbols & axes.keys()]
     varying = [part for part in node.args if part not in constants]
-    folded = [] if node.func(*constants) in (1, -1, 0) else [node.func(*constants)]
+    free = (0,) if isinstance(node, Add) else (1, -1)
+    folded = [] if node.func(*constants) in free else [node.func(*constants)]
     parts = folded + sorted(varying, key=lambda part: (_is_divisor(node, part), len(axes_of(part, axes))))
-    so_far, result = axes_of(parts[0], axes), []
+    so_far = axes_of(parts[0], axes)
+    result = [Step("div", so_far)] if _is_divisor(node, parts[0]) else []
     for part in parts[1:]:
         so_far = so_far | axes_of(part, axes)
         result.append(Step(_binary(node, part), so_far))

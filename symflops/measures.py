@@ -129,7 +129,7 @@ def saved_elements(network: Expr) -> Expr:
 
     Each operation keeps its own: a value that two operations keep is counted twice.
     """
-    return _sum(network, lambda use: (use.runs - use.reruns) * Add(*(size for _, size in use.operation.saved)))
+    return _sum(network, lambda use: use.kept * Add(*(size for _, size in use.operation.saved)))
 
 
 def intensity(network: Expr, given: str | Convention = EXACT, element_size: int | Expr = 2) -> Expr:

@@ -33,7 +33,7 @@ class Use:
     """An operation in its place, and how often it counts.
 
     ``copies`` of its parameters are stored, of which ``active`` serve one token; it ``runs`` so often, and ``reruns``
-    in the backward pass.
+    in the backward pass. What ``kept`` of the runs leave for the backward pass is saved, not computed again.
     """
 
     operation: Operation
@@ -42,20 +42,24 @@ class Use:
     active: Expr = S.One
     runs: Expr = S.One
     reruns: Expr = S.Zero
+    kept: Expr = S.One
 
     def times(self, factor: Expr) -> Use:
         """The same, ``factor`` times."""
         return replace(self, **{name: factor * getattr(self, name) for name in _MULTIPLICITIES})
 
 
-_MULTIPLICITIES = ("copies", "active", "runs", "reruns")
+_MULTIPLICITIES = ("copies", "active", "runs", "reruns", "kept")
 
 
 class Wrapper(Node):
     """An operation on a network; its last argument is the network. A subclass says what becomes of each use."""
 
     def __new__(cls, *args: Any) -> Wrapper:
-        return Expr.__new__(cls, *(sympify(each, strict=True) for each in args))  # type: ignore[no-any-return]
+        parts = [sympify(each, strict=True) for each in args]
+        if any(each.has(Node) for each in parts[:-1]):
+            raise NotLinearError(f"{cls.__name__.lower()} of {args[0]}: a number of copies cannot hold an operation")
+        return Expr.__new__(cls, *parts)  # type: ignore[no-any-return]
 
     @property
     def body(self) -> Expr:
@@ -118,17 +122,23 @@ class Recomputed(Wrapper):
     """Activation checkpointing: what is inside runs once more in the backward pass."""
 
     def change(self, use: Use) -> Use:
-        return replace(use, reruns=use.reruns + use.runs)
+        return replace(use, reruns=use.reruns + use.runs, kept=S.Zero)
 
 
-@lru_cache(maxsize=256)
 def uses(network: Expr) -> tuple[Use, ...]:
     """Every operation of a network with its place and multiplicities, in the order of the canonical sum.
 
     Raises `NotLinearError` for what is not a sum of multiples of operations.
     """
+    if not isinstance(network, Expr) and network != 0:
+        raise NotLinearError(f"{network!r} is a {type(network).__name__}; a network is a sum of multiples of operations")
+    return _uses(sympify(network))
+
+
+@lru_cache(maxsize=256)
+def _uses(network: Expr) -> tuple[Use, ...]:
     found: dict[tuple[Operation, str], list[Use]] = {}
-    for use in _walk(sympify(network, strict=True)):
+    for use in _walk(network):
         found.setdefault((use.operation, use.path), []).append(use)
     return tuple(_merged(same) for same in found.values())
 
@@ -169,9 +179,12 @@ def blocks(network: Expr) -> dict[str, Expr]:
     >>> up = Contraction("up", "x[seq d] weight[d f] -> y[seq f]", {"seq": 5, "d": 2, "f": 3})
     >>> list(blocks(2 * up + Block("out", up)))
     ['up', 'out']
+
+    Raises `NotLinearError` for what is no network.
     """
+    uses(network)
     parts: dict[str, list[Expr]] = {}
-    for term in Add.make_args(expand(network)):
+    for term in Add.make_args(expand(network)) if network != 0 else ():
         nodes = [factor for factor in Mul.make_args(term) if isinstance(factor, Node)]
         name = _outer_name(nodes[0]) if len(nodes) == 1 else str(term)
         parts.setdefault(name, []).append(term)

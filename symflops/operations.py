@@ -80,6 +80,10 @@ class Operation(Node):
             raise SizeError(f"operation {name}: no size given for the axes {', '.join(missing)} of {sentence}")
         table = Tuple(*(Tuple(Str(axis), known[axis]) for axis in sorted(parsed.axes)))
         fixed = Tuple(*sorted({as_str(each) for each in constants}, key=str))
+        if not isinstance(mask, AttendedPairs) and mask != Tuple():
+            raise DeclarationError(f"operation {name}: {mask} is no mask; it stays unevaluated, such as Causal(n, n)")
+        if not {str(each) for each in fixed} <= {each.name for each in parsed.operands}:
+            raise DeclarationError(f"operation {name}: the constants {fixed} are not all operands of {sentence}")
         cls._accept(str(name), parsed, formula)
         return Expr.__new__(cls, as_str(name), as_str(sentence), table, as_str(role), mask, fixed, formula)  # type: ignore
 
@@ -160,6 +164,12 @@ class Operation(Node):
         """Elements of the result."""
         return self.numel(self.sentence.result)
 
+    def doit(self, **_: Any) -> Operation:
+        """Itself: nothing in a declaration is left to do, and its mask is counted only where a convention asks."""
+        return self
+
+    _eval_simplify = doit
+
     def shape(self, tensor: Tensor) -> tuple[Expr, ...]:
         """The sizes of a tensor of the sentence."""
         return tuple(self.sizes[axis] for axis in tensor.axes)
@@ -206,8 +216,10 @@ class Contraction(Operation):
 
     @classmethod
     def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
-        if len(sentence.factors) != 2 or len(sentence.added) > 1:
-            raise DeclarationError(f"contraction {name}: two factors and at most one bias, not {sentence.text!r}")
+        foreign = {axis for bias in sentence.added for axis in bias.axes} - set(sentence.result.axes)
+        if len(sentence.factors) != 2 or len(sentence.added) > 1 or foreign:
+            what = "two factors and at most one bias, over axes of the result"
+            raise DeclarationError(f"contraction {name}: {what}, not {sentence.text!r}")
 
     @property
     def _volume(self) -> Expr:
@@ -291,7 +303,8 @@ def _sizes(sizes: Mapping[str, Any] | Tuple) -> dict[str, Expr]:
 
 def _size(axis: str, size: Any) -> Expr:
     """A size as a sympy expression; a number must be a positive integer."""
-    value = sympify(size, strict=True)
-    if value.is_number and not (value.is_Integer and value.is_positive):
-        raise SizeError(f"the size of axis {axis!r} is {value}; it must be a positive integer")
+    known = not isinstance(size, bool | str) and size is not None
+    value = sympify(size, strict=True) if known else size
+    if not isinstance(value, Expr) or value.has(Node) or (value.is_number and not (value.is_Integer and value > 0)):
+        raise SizeError(f"the size of axis {axis!r} is {size!r}; it must be a positive integer, or symbols for one")
     return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
+import re
+from html import escape, unescape
 
 from sympy import Expr
 from sympy.printing.mathml import mathml
@@ -10,6 +11,8 @@ from sympy.printing.mathml import mathml
 from symflops.derivation import Derivation, Step
 from symflops.render.plain import unit_note
 
+# Characters that sympy names, such as the invisible times, written out: well-formed XML too.
+_NAMED = re.compile(r"&(?!lt;|gt;|amp;|quot;)\w+;")
 _STYLE = (
     "body{font-family:serif;max-width:60em;margin:2em auto;line-height:1.5}"
     "table{border-collapse:collapse;border-top:2px solid;border-bottom:2px solid}"
@@ -25,7 +28,8 @@ def formula(expression: Expr) -> str:
     >>> formula(d_model)
     '<math><msub><mi>d</mi><mi>model</mi></msub></math>'
     """
-    return f"<math>{mathml(expression, printer='presentation')}</math>"
+    shown = mathml(expression, printer="presentation")
+    return f"<math>{_NAMED.sub(lambda entity: unescape(entity.group()), shown)}</math>"
 
 
 def page(derivation: Derivation) -> str:
