@@ -82,9 +82,9 @@ def _published() -> str:
     xl = architecture("gpt3-xl")
     return (
         "*Published* is the exact count of the released tensors, for Pythia partly the non-embedding count of its "
-        "Table 1, and for GPT-3 the rounded figure of its Table 2.1, whose sizes are used as printed. As printed, GPT-3 "
-        f"XL (24 heads of 128 at d_model 2048) has {xl.params():,} parameters, not 1.3 billion; with 16 heads of 128 it would "
-        f"have {xl.with_sizes(n_head=16).params():,}."
+        "Table 1, and for GPT-3 the rounded figure of its Table 2.1, whose sizes are used as printed. As printed, "
+        f"GPT-3 XL (24 heads of 128 at d_model 2048) has {xl.params():,} parameters, not 1.3 billion; with 16 heads of "
+        f"128 it would have {xl.with_sizes(n_head=16).params():,}."
     )
 
 

@@ -18,7 +18,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from sympy import (
-    Add, Dummy, Expr, Heaviside, Integer, Max, Min, Mul, Pow, Rational, Symbol, exp, expand, postorder_traversal,
+    Add,
+    Dummy,
+    Expr,
+    Heaviside,
+    Integer,
+    Max,
+    Min,
+    Mul,
+    Pow,
+    Rational,
+    Symbol,
+    exp,
+    expand,
+    postorder_traversal,
 )  # fmt: skip
 from sympy.core.symbol import Str
 

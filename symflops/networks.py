@@ -131,7 +131,7 @@ def uses(network: Expr) -> tuple[Use, ...]:
     Raises `NotLinearError` for what is not a sum of multiples of operations.
     """
     if not isinstance(network, Expr) and network != 0:
-        raise NotLinearError(f"{network!r} is a {type(network).__name__}; a network is a sum of multiples of operations")
+        raise NotLinearError(f"{network!r} is no network; a network is a sum of multiples of operations")
     return _uses(sympify(network))
 
 

@@ -17,6 +17,8 @@ ORDER = (
     "evaluate", "render", "evidence", "catalogue", "tracing", "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""
+COMPILES = {ROOT / "symflops" / "evaluate.py"}
+"""Runs the source that symflops itself printed from a whitelist of nodes and checked names."""
 LATE = {("derivation", "render")}
 """A derivation shows itself in a notebook: it asks for `render` when it is shown."""
 
@@ -67,7 +69,7 @@ def dangerous(path: Path) -> list[str]:
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             strict = any(each.arg == "strict" for each in node.keywords)
-            builtin = isinstance(node.func, ast.Name) and name in ("eval", "exec")
+            builtin = isinstance(node.func, ast.Name) and (name == "eval" or (name == "exec" and path not in COMPILES))
             if builtin or name in ("parse_expr", "unsafe_load") or (name == "sympify" and not strict):
                 found.append(f"{name}, line {node.lineno}")
     return found
@@ -85,9 +87,9 @@ def functions(path: Path) -> list[tuple[str, int]]:
 
 def test_the_rules_can_fail(tmp_path: Path) -> None:
     planted = tmp_path / "planted.py"
-    planted.write_text("import torch\nx = eval('1')\ny = sympify(x)\n" + "def f():\n" + "    pass\n" * 70)
+    planted.write_text("import torch\nx = eval('1')\nexec('')\ny = sympify(x)\n" + "def f():\n" + "    pass\n" * 70)
     assert imported(planted) == ["torch"]
-    assert len(dangerous(planted)) == 2 and functions(planted) == [("f", 71)]
+    assert len(dangerous(planted)) == 3 and functions(planted) == [("f", 71)]
     assert ORDER.index("cli") > ORDER.index("measures")
 
 
