@@ -39,6 +39,13 @@ def staircase(n_query: Expr, n_key: Expr, shift: Expr) -> Expr:
     return triangular(top) - triangular(shift) - triangular(top - n_key) + triangular(shift - n_key)
 
 
+def _length(size: Any) -> Expr:
+    value = size if isinstance(size, bool | str) or size is None else sympify(size, strict=True)
+    if not isinstance(value, Expr) or (value.is_number and not (value.is_Integer and value >= 0)):
+        raise SizeError(f"a mask over {size!r} positions; it must be a whole number of them, or symbols for one")
+    return value
+
+
 class AttendedPairs(Expr):
     """The number of attended pairs, unevaluated until a convention asks: ``doit()`` counts exactly, ``dense`` all.
 
@@ -54,7 +61,7 @@ class AttendedPairs(Expr):
     def __new__(cls, *sizes: Any) -> AttendedPairs:
         if len(sizes) != 2 + len(cls.extra):
             raise SizeError(f"{cls.__name__} takes {', '.join(('n_query', 'n_key', *cls.extra))}, not {sizes}")
-        return Expr.__new__(cls, *(sympify(size, strict=True) for size in sizes))  # type: ignore[no-any-return]
+        return Expr.__new__(cls, *map(_length, sizes))  # type: ignore[no-any-return]
 
     @property
     def n_query(self) -> Expr:

@@ -74,7 +74,9 @@ class Operation(Node):
         formula: Basic = Tuple(),  # noqa: B008
     ) -> Operation:
         parsed = parse(str(sentence))
-        known = _paired_sizes(mask) | _sizes(sizes)
+        paired, known = _paired_sizes(mask), _paired_sizes(mask) | _sizes(sizes)
+        if any(known[axis] != size for axis, size in paired.items()):
+            raise SizeError(f"operation {name}: the sizes of query and key are not those of its mask {mask}")
         missing = [axis for axis in parsed.axes if axis not in known]
         if missing:
             raise SizeError(f"operation {name}: no size given for the axes {', '.join(missing)} of {sentence}")

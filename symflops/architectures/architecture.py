@@ -45,6 +45,9 @@ class Architecture:
     sizes: Mapping[str, int]
     attention: Attention = "eager"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _build, (self.name, dict(self.config), self.source, self.attention)
+
     @cached_property
     def network(self) -> Expr:
         """The operations, in symbols."""
