@@ -1,4 +1,4 @@
-"""Hypothesis strategies: sizes, declarations, operations, networks, masks and model configs, all small and shrinking."""
+"""Hypothesis strategies: declarations, operations, networks, masks and model configs, all small and shrinking."""
 
 from __future__ import annotations
 
