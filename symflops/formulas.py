@@ -154,6 +154,8 @@ def _binary(node: Expr, part: Expr) -> str:
 
 def _power(exponent: Rational, own: Axes) -> list[Step]:
     """``u**(p/q)``: the products of the numerator, a root for a half, a division for a negative exponent."""
+    if exponent.q > 2:
+        raise DeclarationError(f"a power {exponent} has no price in a formula; use whole powers and square roots")
     products = abs(exponent.p) - 1
     result = [Step("mul", own, times=products)] if products else []
     if exponent.q != 1:

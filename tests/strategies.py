@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from sympy import Expr, Integer, Lambda, Symbol, exp
+from sympy import Expr, Integer, Lambda, Symbol, exp, sqrt, tanh
 
 from symflops import Block, Contraction, Elementwise, Lookup, Recomputed, Routed, Tied
-from symflops.formulas import Largest, Total
+from symflops.formulas import Largest, Mean, Total
 from symflops.masks import AttendedPairs, Causal, CausalTopLeft, Full, Prefix, SlidingWindow
 from symflops.notation import d_ff, d_head, d_model, n_batch, n_head, n_layer, n_seq, n_vocab, n_window
 from symflops.operations import Operation
@@ -107,6 +107,25 @@ def _wrapped(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
 operations: st.SearchStrategy[Operation] = st.sampled_from(OPERATIONS)
 networks: st.SearchStrategy[Expr] = st.recursive(operations, _wrapped, max_leaves=4)
 assignments: st.SearchStrategy[dict[Symbol, int]] = st.fixed_dictionaries({each: st.integers(1, 6) for each in SYMBOLS})
+
+
+X, Y, W, G = FORMULA_SYMBOLS = (*(Symbol(name, real=True) for name in ("x", "y", "weight")), Symbol("upstream"))
+AXES = {X: frozenset("ab"), Y: frozenset("b"), W: frozenset("b"), G: frozenset("ab")}
+
+
+def _grown(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
+    return st.one_of(
+        st.tuples(inner, inner).map(lambda pair: pair[0] + pair[1]),
+        st.tuples(inner, inner).map(lambda pair: pair[0] * pair[1]),
+        st.tuples(inner, inner).map(lambda pair: pair[0] / (1 + pair[1] ** 2)),
+        inner.map(tanh),
+        inner.map(lambda body: exp(-(body**2))),
+        inner.map(lambda body: 1 / sqrt(1 + body**2)),
+        st.tuples(st.sampled_from([Total, Mean]), inner, st.sampled_from("ab")).map(lambda it: it[0](*it[1:])),
+    )
+
+
+formulas: st.SearchStrategy[Expr] = st.recursive(st.sampled_from(FORMULA_SYMBOLS[:3]), _grown, max_leaves=5)
 
 
 def _fields(**choices: list[Any]) -> st.SearchStrategy[dict[str, Any]]:

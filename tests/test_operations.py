@@ -14,7 +14,24 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from strategies import OPERATIONS, SIZES, Einsum, einsums, masks, operations, scores, softmax, token, up
-from sympy import Integer, Lambda, Max, Symbol, cse, erf, exp, latex, simplify, sqrt, srepr, tanh
+from sympy import (
+    Abs,
+    Expr,
+    Integer,
+    Lambda,
+    Max,
+    Piecewise,
+    Rational,
+    Symbol,
+    cse,
+    erf,
+    exp,
+    latex,
+    simplify,
+    sqrt,
+    srepr,
+    tanh,
+)  # fmt: skip
 
 from symflops import Contraction, Elementwise, Lookup, SymflopsError
 from symflops.formulas import Total
@@ -72,6 +89,20 @@ def test_forward_and_each_gradient_are_the_products_of_a_loop(of: Einsum) -> Non
     assert work["mac", "weight_gradient"] == right_products
 
 
+def test_an_operation_that_forgets_the_contracted_axis_is_caught_by_the_loop() -> None:
+    class Forgetful(Contraction):
+        @property
+        def _volume(self) -> Expr:
+            return self.elements_written
+
+    of = Einsum(("a", "b"), ("b", "c"), ("a", "c"), {"a": 2, "b": 3, "c": 4})
+    left, right = tensors(of)
+    with torch.no_grad():
+        _, products = looped(left, of.left, right, of.right, of.result, of.sizes)
+    assert declared(of).work["mac", "forward"] == products == 24
+    assert Forgetful("op", of.sentence, of.sizes).work["mac", "forward"] != products
+
+
 @settings(deadline=None, max_examples=40)
 @given(masks(within_domain=True))
 def test_masked_work_is_over_attended_pairs_alone(mask: AttendedPairs) -> None:
@@ -119,7 +150,8 @@ def test_a_lookup_copies_rows_and_scatters_their_gradient(vocab: int, d: int, n:
     op = Lookup("token", "weight[vocab d] -> x[seq d]", {"vocab": vocab, "d": d, "seq": n})
     assert op.work["lookup", "forward"] == op.work["add", "weight_gradient"] == n * d
     one_hot = torch.nn.functional.one_hot(torch.zeros(n, dtype=torch.long), vocab).double()
-    _, products = looped(one_hot, ("n", "v"), torch.ones(vocab, d), ("v", "d"), ("n", "d"), {"n": n, "v": vocab, "d": d})
+    sizes = {"n": n, "v": vocab, "d": d}
+    _, products = looped(one_hot, ("n", "v"), torch.ones(vocab, d), ("v", "d"), ("n", "d"), sizes)
     assert op.work["one_hot_mac", "forward"] == products
     assert op.elements_read == n * d + n
 
@@ -129,7 +161,8 @@ def kept_by_torch(run: Callable[..., Any], *inputs: Any) -> list[int]:
     kept: list[Any] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):
         run(*inputs)
-    return sorted(each.numel() for each in kept if not isinstance(each, torch.nn.Parameter))
+    weight = torch.nn.Parameter
+    return sorted(each.numel() for each in kept if not isinstance(each, weight) and not isinstance(each._base, weight))
 
 
 def pointwise(formula: Any) -> Elementwise:
@@ -224,7 +257,7 @@ BAD: dict[str, Callable[[], Any]] = {
     "size missing": lambda: Contraction("op", _SENTENCE, {"a": 2, "d": 3}),
     "unknown constant": lambda: Contraction("op", _SENTENCE, _GIVEN, constants=["wieght"]),
     "mask is a number": lambda: Contraction("op", _SENTENCE, _GIVEN, mask=Integer(3)),
-    "mask of other sizes": lambda: Contraction("op", "q[query] k[key] -> s[query key]", {"query": 2}, mask=Causal(4, 4)),
+    "mask of other sizes": lambda: Contraction("o", "q[query] k[key] -> s[query key]", {"key": 2}, mask=Causal(4, 4)),
     "two tables": lambda: Lookup("op", "a[v d] b[v d] -> y[s d]", {"v": 2, "d": 3, "s": 5}),
     "no formula": lambda: Elementwise("op", "x[a] -> y[a]", {"a": 2}),
     "formula of others": lambda: Elementwise("op", "z[a] -> y[a]", {"a": 2}, formula=Lambda(X, X)),
@@ -239,6 +272,13 @@ BAD: dict[str, Callable[[], Any]] = {
 def test_a_bad_declaration_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(SymflopsError) as refusal:
         BAD[name]()
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("formula", [Abs(X), 2**X, X ** Rational(1, 3), Piecewise((X, X > 0), (0, True))], ids=str)
+def test_a_function_without_a_price_is_refused_and_not_free(formula: Expr) -> None:
+    with pytest.raises(SymflopsError) as refusal:
+        pointwise(formula).work  # noqa: B018
     assert "\n" not in str(refusal.value)
 
 

@@ -9,6 +9,7 @@ from symflops.tracing.counter import (
     forward,
     forward_backward,
 )
+from symflops.tracing.flop_counter import FlopCounter
 from symflops.tracing.rules import (
     DuplicateRule,
     Einsum,
@@ -28,6 +29,7 @@ __all__ = [
     "Einsum",
     "Elements",
     "Entry",
+    "FlopCounter",
     "NothingCounted",
     "UnpricedOperator",
     "against_flop_counter",

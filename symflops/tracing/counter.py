@@ -199,13 +199,16 @@ class Counter:
 
     def __enter__(self) -> Counter:
         self._cells = {}
-        self._attribution = internals.Attribution(self._module)
+        self._attribution = self._follow()
         self._mode = internals.Dispatch(self._dispatched)
         with ExitStack() as stack:
             stack.enter_context(self._attribution.running())
             stack.enter_context(self._mode)
             self._exit = stack.pop_all()
         return self
+
+    def _follow(self) -> internals.Attribution:
+        return internals.Attribution(self._module)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         self._exit.__exit__(kind, error, trace)

@@ -151,9 +151,9 @@ class Attribution:
     """
 
     def __init__(self, root: torch.nn.Module) -> None:
-        self._paths = {module: path for path, module in root.named_modules()}
-        parameters = root.named_parameters()
-        self._leaves = {id(leaf): name.rpartition(".")[0] for name, leaf in parameters}
+        self._paths: dict[torch.nn.Module, str] = {}
+        self._leaves: dict[int, str] = {}
+        self.follow(root)
         self._stack: list[tuple[object, str, int]] = [(None, OUTSIDE, _dispatcher._current_graph_task_id())]
         self._owners = Owners()
         self._owners.mark(OUTSIDE)
@@ -162,6 +162,14 @@ class Attribution:
         self._rebuilt: dict[Any, str] = {}
         self._seen: int | None = None
         self.entered = False
+
+    def follow(self, root: torch.nn.Module, name: str = "") -> None:
+        """Know a module and all inside it by their paths, below ``name``; what is known already keeps its path."""
+        for path, module in root.named_modules():
+            self._paths.setdefault(module, ".".join(part for part in (name, path) if part))
+        for path, leaf in root.named_parameters():
+            owner = path.rpartition(".")[0]
+            self._leaves.setdefault(id(leaf), ".".join(part for part in (name, owner) if part))
 
     @contextmanager
     def running(self) -> Iterator[None]:
