@@ -107,6 +107,9 @@ class Report:
             ]
         )
 
+    def _repr_markdown_(self) -> str:
+        return f"```text\n{self.text()}\n```"
+
     def _peer(self) -> str:
         left_out = ", ".join(f"{operator} ({flops:,} FLOPs)" for operator, flops in self.uncounted.items())
         said = f"leaves out {left_out}" if left_out else "leaves nothing out here"

@@ -75,6 +75,11 @@ class Architecture:
         length = self.sizes["n_ctx"] if n_seq is None else n_seq
         return Total(self.at(total.expr, n_batch=n_batch, n_seq=length), total.convention)
 
+    def _repr_markdown_(self) -> str:
+        sizes = ", ".join(f"`{name}` = {size:,}" for name, size in self.sizes.items())
+        counts = f"{self.params():,} parameters, {self.params('non_embedding'):,} without embeddings"
+        return f"**{self.name}** ({self.family.name}): {counts}  \n{sizes}  \n{self.source}"
+
     def at(self, expression: Expr, **more: int) -> Expr:
         """A closed form at this model's sizes, exactly; ``more`` sizes are n_batch, n_seq and such."""
         values = {**self.sizes, **{name: positive_integer(name, value) for name, value in more.items()}}

@@ -1,4 +1,4 @@
-"""Stands in for `torch.utils.flop_counter.FlopCounterMode`: the same constructor, methods and display, nothing left out.
+"""Stands in for `torch.utils.flop_counter.FlopCounterMode`: same constructor, methods and display, nothing left out.
 
 Code written for that one runs with this one by changing an import, and an operator without a price is an error.
 """

@@ -7,10 +7,11 @@ record by record.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sympy import Expr
 
-Size = int | Expr
+Size: TypeAlias = "int | Expr"
 
 
 @dataclass(frozen=True)
