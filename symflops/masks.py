@@ -87,6 +87,10 @@ class AttendedPairs(Expr):
         """The exact count, in closed form."""
         return self._exact()
 
+    def _eval_simplify(self, **_: Any) -> AttendedPairs:
+        """Itself: a network that sympy simplifies keeps its mask."""
+        return self
+
     def attends(self, i: int, j: int) -> bool:
         """Whether query ``i`` sees key ``j`` (both from 0), at concrete sizes: the definition of the mask."""
         return True

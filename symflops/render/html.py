@@ -67,4 +67,6 @@ def _step(step: Step) -> str:
     sign = "=" if step.dropped == 0 else "≈"
     shown = "" if step.terms is None else f"{formula(step.terms)} = "
     why = escape(step.why)
-    return f"<i>{escape(step.quantity)}</i> {sign} {shown}{formula(step.expression)} <span class='why'>{why}</span>"
+    name, _, below = step.quantity.partition("_")
+    quantity = f"<i>{escape(name)}</i>" + (f"<sub>{escape(below)}</sub>" if below else "")
+    return f"{quantity} {sign} {shown}{formula(step.expression)} <span class='why'>{why}</span>"

@@ -1,0 +1,265 @@
+"""Architectures against published counts, transformers' own defaults, and transformers' own modules."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import configs
+from sympy import Expr
+
+from symflops import Architecture, SymflopsError, architecture
+from symflops.architectures import FAMILIES, presets
+from symflops.architectures.architecture import Attention
+from symflops.networks import Tied, uses
+from symflops.notation import d_ff, d_model, n_head, n_kv_head
+
+pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from symflops.tracing.check import Report, check_model  # noqa: E402
+
+CLASSES = {"gpt2": "GPT2Config", "llama": "LlamaConfig", "gpt_neox": "GPTNeoXConfig"}
+
+# Elements of the released tensors, as the safetensors metadata of each checkpoint gives them.
+RELEASED = {
+    "gpt2-medium": 354823168, "gpt2-xl": 1557611200, "llama3-70b": 70553706496, "llama3.2-1b": 1235814400,
+    "gpt-neox-20b": 20554567680, "pythia-160m": 162322944, "pythia-1b": 1011781632, "pythia-2.8b": 2775208960,
+    "pythia-12b": 11846072320,
+}  # fmt: skip
+# Llama 2's files also hold each layer's rotary frequencies, d_head/2 values that are no parameters.
+LLAMA2_TENSORS = {"llama2-7b": 6738417664, "llama2-70b": 68976653312}
+# Biderman et al. 2023, arXiv:2304.01373, Table 1: non-embedding parameters.
+PYTHIA = {
+    "pythia-70m": 18915328, "pythia-160m": 85056000, "pythia-410m": 302311424, "pythia-1b": 805736448,
+    "pythia-1.4b": 1208602624, "pythia-2.8b": 2517652480, "pythia-6.9b": 6444163072, "pythia-12b": 11327027200,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_parameters_of_released_models(name: str) -> None:
+    assert architecture(name).params() == RELEASED[name]
+
+
+@pytest.mark.parametrize("name", LLAMA2_TENSORS)
+def test_llama_2_files_hold_rotary_buffers_besides_the_parameters(name: str) -> None:
+    model = architecture(name)
+    buffers = model.sizes["n_layer"] * model.sizes["d_head"] // 2
+    assert model.params() + buffers == LLAMA2_TENSORS[name]
+
+
+@pytest.mark.parametrize("name", PYTHIA)
+def test_non_embedding_parameters_of_pythia(name: str) -> None:
+    assert architecture(name).params("non_embedding") == PYTHIA[name]
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_is_the_number_of_parameters_of_the_real_module(name: str) -> None:
+    import torch
+
+    model, entry = architecture(name), presets()[name]
+    assert all(model.params(which) == entry[key] for key, which in _PUBLISHED.items() if key in entry)
+    if model.sizes["n_head"] * model.sizes.get("d_head", 0) not in (0, model.sizes["d_model"]):
+        pytest.skip("transformers' GPT-2 has no head size of its own; symflops.tracing.reference stands in for it")
+    known = {field: value for field, value in model.config.items() if field != "head_dim"}
+    config = getattr(transformers, CLASSES[model.family.name])(**known)
+    config.tie_word_embeddings = bool(model.config.get("tie_word_embeddings", config.tie_word_embeddings))
+    with torch.device("meta"):
+        module = transformers.AutoModelForCausalLM.from_config(config)
+    assert model.params() == sum(parameter.numel() for parameter in module.parameters())
+
+
+_PUBLISHED: dict[str, Any] = {"params": "all", "non_embedding": "non_embedding"}
+
+
+def sizes_in(config: Any) -> dict[str, int]:
+    """The sizes of transformers' config object, read here a second time."""
+    width, heads = config.hidden_size, config.num_attention_heads
+    found = {"n_layer": config.num_hidden_layers, "d_model": width, "n_head": heads, "n_vocab": config.vocab_size}
+    found["n_ctx"] = config.max_position_embeddings
+    if config.model_type == "gpt2":
+        return {**found, "d_head": width // heads, "d_ff": 4 * width if config.n_inner is None else config.n_inner}
+    found["d_ff"] = config.intermediate_size
+    if config.model_type == "llama":
+        return {**found, "n_kv_head": config.num_key_value_heads, "d_head": config.head_dim}
+    share = config.rope_parameters["partial_rotary_factor"]
+    return {**found, "d_rope": int(width // heads * share)}
+
+
+@settings(deadline=None, max_examples=60)
+@given(configs, st.data())
+def test_absent_and_null_fields_mean_what_they_mean_to_transformers(config: dict[str, Any], data: Any) -> None:
+    kept = data.draw(st.sets(st.sampled_from(sorted(config)))) | {"model_type"}
+    partial = {field: value for field, value in config.items() if field in kept}
+    for wide in ("n_embd", "n_head", "hidden_size", "num_attention_heads", "num_key_value_heads"):
+        if wide in config:  # a width and its heads belong together
+            partial[wide] = config[wide]
+    real = getattr(transformers, CLASSES[config["model_type"]])(**partial)
+    model = architecture(partial)
+    assert model.sizes == sizes_in(real)
+    head = next(iter(use for use in uses(model.network) if use.operation.name == "logits"))
+    assert (head.copies == 0) == bool(real.tie_word_embeddings)
+
+
+@pytest.mark.parametrize("family", CLASSES)
+def test_a_bare_model_type_is_transformers_default_model(family: str) -> None:
+    real = getattr(transformers, CLASSES[family])()
+    assert architecture({"model_type": family}).sizes == sizes_in(real)
+    same = [architecture(each) for each in (real, real.to_dict(), {"model_type": family})]
+    assert len({(model.params(), int(model.flops(2, 3, "all-operations", "training"))) for model in same}) == 1
+
+
+@pytest.mark.parametrize(
+    "rotary",
+    [
+        {}, {"rotary_pct": 0.5}, {"rotary_pct": 1.0}, {"rope_parameters": None},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}, "rotary_pct": 1.0},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}, "rotary_pct": 1.0},
+        {"partial_rotary_factor": 0.5}, {"rope_scaling": {"rope_type": "linear", "factor": 2.0}, "rotary_pct": 0.5},
+        {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "partial_rotary_factor": 0.5}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_share_of_a_head_that_is_rotated(rotary: dict[str, Any]) -> None:
+    real = transformers.GPTNeoXConfig(**copy.deepcopy(rotary))
+    assert architecture({"model_type": "gpt_neox", **rotary}).sizes["d_rope"] == sizes_in(real)["d_rope"]
+
+
+def test_name_dict_file_folder_and_object_are_one_model(tmp_path: Path) -> None:
+    config = dict(presets()["llama3.2-1b"]["config"])
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    given: list[Any] = ["llama3.2-1b", "Llama3.2 1B", config, tmp_path, str(tmp_path / "config.json")]
+    models = [architecture(each) for each in [*given, transformers.LlamaConfig(**config)]]
+    assert len({model.params() for model in models}) == 1 == len({model.network for model in models})
+    for model in (pickle.loads(pickle.dumps(models[0])), copy.deepcopy(models[0])):
+        assert model.params() == models[0].params() and model.sizes == models[0].sizes
+
+
+@settings(deadline=None, max_examples=14, suppress_health_check=[HealthCheck.too_slow])
+@given(configs, st.sampled_from(["eager", "flash"]), st.sampled_from([1, 3]), st.sampled_from([1, 5, 13]))
+def test_any_config_is_its_real_module(config: dict[str, Any], attention: Attention, n_batch: int, n_seq: int) -> None:
+    report = check_model(architecture(config, attention), n_batch, n_seq)
+    assert report.holds, report.text()
+    assert "transformers" in report.module
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "gpt2": {"model_type": "gpt2", "n_layer": 2, "n_head": 3, "n_embd": 15, "vocab_size": 41, "n_positions": 17},
+    "llama": {
+        "model_type": "llama", "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 3,
+        "hidden_size": 36, "intermediate_size": 33, "vocab_size": 41,
+    },
+}  # fmt: skip
+
+
+def wrong(model: Architecture, change: Callable[[Expr], Expr]) -> Architecture:
+    family = replace(model.family, compose=lambda config, core: change(model.family.compose(config, core)))
+    return replace(model, family=family)
+
+
+def without_bias(network: Expr) -> Expr:
+    def plain(op: Any) -> Any:
+        return op.func(op.name, str(op.args[1]).replace(" + bias[d_out]", ""), *op.args[2:])
+
+    return network.xreplace({use.operation: plain(use.operation) for use in uses(network) if use.operation.name == "up"})
+
+
+FAULTS: dict[str, tuple[str, Callable[[Expr], Expr], str]] = {
+    "bias dropped": ("gpt2", without_bias, "transformer.h.*.mlp.c_fc.bias"),
+    "heads exchanged": (
+        "llama", lambda net: net.subs({n_head: n_kv_head, n_kv_head: n_head}, simultaneous=True), "self_attn.q_proj",
+    ),
+    "head not tied": (
+        "gpt2", lambda net: net.replace(lambda each: isinstance(each, Tied), lambda each: each.body), "lm_head.weight",
+    ),
+    "d_ff one more": ("llama", lambda net: net.subs(d_ff, d_ff + 1), "mlp.gate_proj"),
+    "width for d_ff": ("llama", lambda net: net.subs(d_ff, d_model), "mlp.up_proj"),
+}  # fmt: skip
+
+
+def differing(report: Report) -> str:
+    return " ".join(f"{line.name} {line.where}" for line in report.lines if not line.equal)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_wrong_network_is_refuted_where_it_is_wrong(name: str) -> None:
+    family, change, where = FAULTS[name]
+    model = architecture(SMALL[family])
+    assert check_model(model, 3, 5).holds
+    report = check_model(wrong(model, change), 3, 5)
+    assert not report.holds and report.evidence == "refuted"
+    assert where in differing(report), differing(report)
+
+
+def test_eager_attention_against_a_fused_kernel_is_refuted() -> None:
+    eager, flash = architecture(SMALL["gpt2"]), architecture(SMALL["gpt2"], "flash")
+    report = check_model(replace(flash, family=wrong(flash, lambda net: eager.network).family), 3, 5)
+    assert not report.holds and "backward" in differing(report) and "forward" not in differing(report)
+
+
+_LLAMA: Mapping[str, Any] = SMALL["llama"]
+BAD: dict[str, Any] = {
+    "name": "gpt-5-enormous",
+    "no model_type": {"n_layer": 2},
+    "foreign family": {"model_type": "mamba"},
+    "model_type is a list": {"model_type": ["gpt2"]},
+    "no such file": "nowhere/config.json",
+    "zero": {**_LLAMA, "num_hidden_layers": 0},
+    "negative": {**_LLAMA, "hidden_size": -36},
+    "fraction": {**_LLAMA, "intermediate_size": 3.5},
+    "text": {**_LLAMA, "vocab_size": "41"},
+    "true": {**_LLAMA, "num_hidden_layers": True},
+    "list": {**_LLAMA, "num_hidden_layers": [2]},
+    "heads do not divide": {**_LLAMA, "num_key_value_heads": 4},
+    "width does not divide": {"model_type": "gpt_neox", "hidden_size": 100, "num_attention_heads": 3},
+    "head size not whole": {"model_type": "gpt2", "n_embd": 100, "n_head": 3},
+    "unknown activation": {**_LLAMA, "hidden_act": "sparkle"},
+    "share is text": {"model_type": "gpt_neox", "rotary_pct": "much"},
+    "rope_parameters is text": {"model_type": "gpt_neox", "rope_parameters": "much"},
+    "activation is a number": {**_LLAMA, "hidden_act": 3},
+    "nothing": None,
+    "number": 3,
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_config_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(SymflopsError) as refusal:
+        architecture(BAD[name]).params()
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"model_type": 3}', "\x00", "[" * 100_000])
+def test_a_bad_file_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(SymflopsError) as refusal:
+        architecture(tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+ASKED: dict[str, Callable[[Architecture], Any]] = {
+    "batch of none": lambda model: model.flops(0, 5), "half a token": lambda model: model.flops(1, 2.5),  # type: ignore
+    "kind": lambda model: model.params("most"), "size": lambda model: model.with_sizes(d_nothing=3),  # type: ignore
+    "heads": lambda model: model.with_sizes(n_kv_head=4), "attention": lambda model: architecture("gpt2", "fast"),  # type: ignore
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_a_bad_question_is_refused_in_one_line(what: str) -> None:
+    with pytest.raises(SymflopsError) as refusal:
+        ASKED[what](architecture(SMALL["llama"]))
+    assert "\n" not in str(refusal.value)
+
+
+def test_families_are_the_ones_tested_here() -> None:
+    assert set(FAMILIES) == set(CLASSES), "compare the defaults of a new family with its config class above"
