@@ -1,14 +1,13 @@
 """Everything that runs torch: pricing rules per operator, and a counter that checks formulas against real modules."""
 
 from symflops.tracing.counter import (
-    Count,
     Counter,
-    Entry,
     NothingCounted,
     against_flop_counter,
     forward,
     forward_backward,
 )
+from symflops.tracing.counts import Count, Entry
 from symflops.tracing.flop_counter import FlopCounter
 from symflops.tracing.rules import (
     DuplicateRule,

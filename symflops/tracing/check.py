@@ -19,7 +19,8 @@ from symflops.errors import SizeError
 from symflops.evidence import Line, Report
 from symflops.measures import Phase, flops, params, priced
 from symflops.networks import Use, uses
-from symflops.tracing.counter import Count, Counter, against_flop_counter
+from symflops.tracing.counter import Counter, against_flop_counter
+from symflops.tracing.counts import Count
 from symflops.tracing.models import Built, build, parameters, token_inputs
 
 Stage = Callable[[str, int, int], None]

@@ -47,6 +47,7 @@ class Count:
 
     >>> from torch import nn
     >>> from symflops.tracing import forward
+    >>> import torch
     >>> count = forward(nn.Sequential(nn.Linear(3, 5), nn.ReLU()), torch.empty(2, 3))
     >>> count.macs, count.flops, count.elements
     (30, 60, 20)
@@ -108,10 +109,11 @@ class Count:
     def by_pattern(self) -> dict[str, Count]:
         """As `by_module`, with the numbers in paths replaced by "*": all layers' modules of one name together.
 
-        >>> from torch import nn
+            >>> from torch import nn
+            >>> import torch
         >>> count = forward(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), torch.empty(2, 3))
-        >>> {path: part.macs for path, part in count.by_pattern().items()}
-        {'*': 36}
+            >>> {path: part.macs for path, part in count.by_pattern().items()}
+            {'*': 36}
         """
         return self._grouped(lambda entry: re.sub(r"(?<![^.])\d+(?![^.])", "*", entry.module))
 

@@ -1,7 +1,7 @@
 """What a run of a module did, as data: every contraction with its named axes, every parameter, every saved tensor.
 
-Sizes are ints in a run on concrete sizes and sympy expressions in a run on symbolic ones, so that the two can be compared
-record by record.
+Sizes are ints in a run on concrete sizes and sympy expressions in a run on symbolic ones, so that the two can be
+compared record by record.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Size: TypeAlias = "int | Expr"
 class Record:
     """One kind of contraction at one place: ``times`` calls with the same sizes.
 
-    ``module`` is the path in ``named_modules()``; ``phase`` is forward, backward or recompute; ``spec`` is the einsum over
-    named axes, as the operator's rule declares it; ``sizes`` are its axes' sizes, in the order of the axes in ``spec``.
+    ``module`` is the path in ``named_modules()``; ``phase`` is forward, backward or recompute; ``spec`` is the einsum
+    over named axes, as the operator's rule declares it; ``sizes`` are its axes' sizes, in their order in ``spec``.
     """
 
     module: str
@@ -43,7 +43,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Run:
-    """A forward (and backward) pass: contractions, distinct parameters, distinct tensors saved for the backward pass."""
+    """A forward (and backward) pass: contractions, distinct parameters, distinct tensors saved for backward."""
 
     records: tuple[Record, ...]
     parameters: tuple[Stored, ...]
