@@ -109,11 +109,12 @@ class Count:
     def by_pattern(self) -> dict[str, Count]:
         """As `by_module`, with the numbers in paths replaced by "*": all layers' modules of one name together.
 
-            >>> from torch import nn
-            >>> import torch
+        >>> import torch
+        >>> from torch import nn
+        >>> from symflops.tracing import forward
         >>> count = forward(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), torch.empty(2, 3))
-            >>> {path: part.macs for path, part in count.by_pattern().items()}
-            {'*': 36}
+        >>> {path: part.macs for path, part in count.by_pattern().items()}
+        {'*': 36}
         """
         return self._grouped(lambda entry: re.sub(r"(?<![^.])\d+(?![^.])", "*", entry.module))
 
