@@ -17,7 +17,7 @@ from sympy import Add, Expr, S, Symbol, factor
 
 from symflops.conventions import Convention, convention
 from symflops.errors import SymflopsError
-from symflops.measures import NOT_N, flops, flops_of_all, params, params_without
+from symflops.measures import flops, flops_of_all, params, params_without
 from symflops.networks import Use, blocks, uses
 from symflops.notation import n_batch, n_seq
 from symflops.proof import equal, residual
@@ -35,12 +35,11 @@ class WrongStep(SymflopsError):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a named part of the network, its parameters, its work for one token, and its roles."""
+    """One line of the table: a named part of the network, its parameters, and its work for one token."""
 
     name: str
     params: Expr
     flops: Expr
-    roles: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -145,13 +144,8 @@ def table(network: Expr, chosen: Convention, tokens: Expr = n_batch * n_seq) -> 
     """A row for each named part of the network, in reading order: parameters, and work for one token."""
     named = sorted(blocks(network).items(), key=lambda item: min(map(reading_position, uses(item[1]))))
     return tuple(
-        Row(name, factor(params(part)), factor(flops_of_all(part, chosen).expr / tokens), _roles(part))
-        for name, part in named
+        Row(name, factor(params(part)), factor(flops_of_all(part, chosen).expr / tokens)) for name, part in named
     )
-
-
-def _roles(part: Expr) -> frozenset[str]:
-    return frozenset(use.operation.role for use in uses(part))
 
 
 def reading_position(use: Use) -> tuple[int, str]:
@@ -167,8 +161,9 @@ def derive_network(
     chosen = convention(given)
     rows = table(network, chosen, tokens)
     n, c = factor(params_without(network)), factor(flops(network, chosen).expr / tokens)
-    inside = Add(*(row.params for row in rows if not row.roles & NOT_N))
-    counted = Add(*(row.flops for row in rows if not row.roles & chosen.left_out))
+    parts = blocks(network).values()  # a part may hold operations of both kinds of roles
+    inside = Add(*(params_without(part) for part in parts))
+    counted = Add(*(flops(part, chosen).expr / tokens for part in parts))
     steps = rewrite(start("N", inside, "sum of the rows, embeddings apart"), n, "factored")
     work = rewrite(start("C_forward", counted, "sum of the rows that count"), c, "factored")
     found = Derivation(name, title, citation, network, chosen, rows, n, c, ())

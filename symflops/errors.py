@@ -40,6 +40,6 @@ class UnknownName(SymflopsError):
 
     def __init__(self, what: str, given: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(given.lower(), names, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str(given).lower(), names, n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         super().__init__(f"unknown {what} {given!r}{hint} (known: {', '.join(names)})")

@@ -83,6 +83,9 @@ class AttendedPairs(Expr):
         """The sizes for which the mask means something; the count itself is exact for all positive sizes."""
         return ()
 
+    def __int__(self) -> int:
+        return int(self._exact())
+
     def doit(self, **_: Any) -> Expr:
         """The exact count, in closed form."""
         return self._exact()

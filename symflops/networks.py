@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sympy import Add, Expr, Mul, S, expand, sympify
+from sympy import Add, Expr, Float, Mul, S, expand, sympify
 
 from symflops.errors import NotLinearError
 from symflops.nodes import Node, as_str, operator_latex
@@ -132,7 +132,7 @@ def uses(network: Expr) -> tuple[Use, ...]:
     """
     if not isinstance(network, Expr) and network != 0:
         raise NotLinearError(f"{network!r} is no network; a network is a sum of multiples of operations")
-    return _uses(sympify(network))
+    return _uses(sympify(network, strict=True))
 
 
 @lru_cache(maxsize=256)
@@ -169,6 +169,8 @@ def _scaled(product: Mul) -> Iterator[Use]:
     if len(networks) != 1:
         raise NotLinearError(f"{product} is a product of {len(networks)} networks; scale a network by a number")
     factor = Mul(*(each for each in product.args if each is not networks[0]))
+    if factor.has(Float) or factor.is_real is False or factor.is_finite is False:
+        raise NotLinearError(f"{product} scales a network by {factor}; counts are exact: use integers and fractions")
     yield from (use.times(factor) for use in _walk(networks[0]))
 
 

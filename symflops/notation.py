@@ -120,6 +120,78 @@ _TERMS = (
     Term("n_prefix", _sub("n", "prefix"), "leading keys that every query may attend to", "tokens"),
     Term("n_expert", _sub("n", "expert"), "routed experts of a layer", "experts", {"hf": "num_local_experts"}),
     Term("n_active", _sub("n", "active"), "experts a token is routed to", "experts", {"hf": "num_experts_per_tok"}),
+    Term("n_shared", _sub("n", "shared"), "experts that every token passes", "experts", {"hf": "n_shared_experts"}),
+    Term(
+        "d_expert",
+        _sub("d", "expert"),
+        "width of one expert's hidden layer",
+        "elements",
+        {"hf": "moe_intermediate_size"},
+    ),
+    Term(
+        "d_shared",
+        _sub("d", "shared"),
+        "width of the shared expert's hidden layer",
+        "elements",
+        {"hf": "shared_expert_intermediate_size"},
+    ),
+    Term("n_expert_group", _sub("n", "group"), "groups the experts are routed in", "groups", {"hf": "n_group"}),
+    Term(
+        "n_active_group",
+        _sub("n", "active group"),
+        "groups of experts a token is routed to",
+        "groups",
+        {"hf": "topk_group"},
+    ),
+    Term(
+        "d_nope", _sub("d", "nope"), "elements of a head that are not rotated", "elements", {"hf": "qk_nope_head_dim"}
+    ),
+    Term("d_value", _sub("d", "value"), "width of one head's values", "elements", {"hf": "v_head_dim"}),
+    Term("r_q", _sub("r", "q"), "rank of the compressed queries", "elements", {"hf": "q_lora_rank"}),
+    Term("r_kv", _sub("r", "kv"), "rank of the compressed keys and values", "elements", {"hf": "kv_lora_rank"}),
+    Term(
+        "n_state", _sub("n", "state"), "states of each channel of a state space model", "elements", {"hf": "state_size"}
+    ),
+    Term("d_conv", _sub("d", "conv"), "taps of a causal convolution", "tokens", {"hf": "conv_kernel"}),
+    Term("d_inner", _sub("d", "inner"), "channels of a state space model", "elements", {"hf": "expand*hidden_size"}),
+    Term("r_dt", _sub("r", "dt"), "rank of the time steps", "elements", {"hf": "time_step_rank"}),
+    Term("n_ssm_group", _sub("n", "ssm group"), "groups that share their states' inputs", "groups", {"hf": "n_groups"}),
+    Term("d_patch", _sub("d", "patch"), "side of an image patch", "pixels", {"hf": "patch_size"}),
+    Term("n_side", _sub("n", "side"), "patches along a side of an image", "patches", {"hf": "image_size/patch_size"}),
+    Term("n_channel", _sub("n", "channel"), "colours of a pixel", "elements", {"hf": "num_channels"}),
+    Term("d_project", _sub("d", "project"), "width of a shared embedding space", "elements", {"hf": "projection_dim"}),
+    Term("n_mel", _sub("n", "mel"), "mel bins of an audio frame", "elements", {"hf": "num_mel_bins"}),
+    Term("n_source", _sub("n", "source"), "encoded audio positions", "tokens", {"hf": "max_source_positions"}),
+    Term("n_target", _sub("n", "target"), "tokens that a decoder reads, beside an encoder's", "tokens"),
+    Term("n_type", _sub("n", "type"), "kinds of segments", "segments", {"hf": "type_vocab_size"}),
+    Term(
+        "n_bucket",
+        _sub("n", "bucket"),
+        "buckets of relative positions",
+        "buckets",
+        {"hf": "relative_attention_num_buckets"},
+    ),
+    Term(
+        "n_layer_dense", _sub("n", "dense layer"), "layers without experts", "layers", {"hf": "first_k_dense_replace"}
+    ),
+    *(
+        Term(f"n_layer_{kind}", _sub("n", f"{kind} layer"), f"layers of the kind {kind}", "layers")
+        for kind in ("sliding", "chunked", "local", "linear", "sparse", "conv", "recurrent", "attention", "hybrid")
+    ),
+    Term("d_ff_decoder", _sub("d", "ff,decoder"), "as d_ff, in a decoder beside an encoder", "elements"),
+    *(
+        Term(f"{name}_{tower}", rf"{latex[:-2]},{tower}}}}}", f"{meaning}, in the {tower} tower", unit)
+        for tower in ("vision", "audio")
+        for name, latex, meaning, unit in (
+            ("n_layer", _sub("n", "layer"), "transformer layers", "layers"),
+            ("d_model", _sub("d", "model"), "width of the residual stream", "elements"),
+            ("d_ff", _sub("d", "ff"), "width of the feed-forward hidden layer", "elements"),
+            ("n_head", _sub("n", "head"), "query heads", "heads"),
+            ("n_kv_head", _sub("n", "kv"), "key and value heads", "heads"),
+            ("d_head", _sub("d", "head"), "width of one head", "elements"),
+        )
+    ),
+    Term("n_layer_decoder", _sub("n", "layer,decoder"), "layers of a decoder beside an encoder", "layers"),
 )
 
 TERMS: Mapping[str, Term] = MappingProxyType({term.name: term for term in _TERMS})
@@ -159,3 +231,29 @@ n_window = symbol("n_window")
 n_prefix = symbol("n_prefix")
 n_expert = symbol("n_expert")
 n_active = symbol("n_active")
+n_shared = symbol("n_shared")
+d_expert = symbol("d_expert")
+d_shared = symbol("d_shared")
+n_expert_group = symbol("n_expert_group")
+n_active_group = symbol("n_active_group")
+d_nope = symbol("d_nope")
+d_value = symbol("d_value")
+r_q = symbol("r_q")
+r_kv = symbol("r_kv")
+n_state = symbol("n_state")
+d_conv = symbol("d_conv")
+d_inner = symbol("d_inner")
+r_dt = symbol("r_dt")
+n_ssm_group = symbol("n_ssm_group")
+d_patch = symbol("d_patch")
+n_side = symbol("n_side")
+n_channel = symbol("n_channel")
+d_project = symbol("d_project")
+n_mel = symbol("n_mel")
+n_source = symbol("n_source")
+n_target = symbol("n_target")
+n_type = symbol("n_type")
+n_bucket = symbol("n_bucket")
+n_layer_dense = symbol("n_layer_dense")
+n_layer_decoder = symbol("n_layer_decoder")
+d_ff_decoder = symbol("d_ff_decoder")

@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sympy import Add, Basic, Expr, Mul, Tuple, sympify
+from sympy import Add, Basic, Expr, Mul, Tuple
 from sympy.core.symbol import Str
 
 from symflops.declarations import Sentence, Tensor, parse
-from symflops.errors import DeclarationError, SizeError
+from symflops.errors import DeclarationError
 from symflops.formulas import Axes
 from symflops.masks import AttendedPairs
-from symflops.nodes import Node, as_str, operator_latex
+from symflops.nodes import Node, as_str, axis_table, operator_latex, sizes_of
 
 PAIRED = frozenset({"query", "key"})
 """The two axes that a mask counts together."""
@@ -74,18 +74,12 @@ class Operation(Node):
         formula: Basic = Tuple(),  # noqa: B008
     ) -> Operation:
         parsed = parse(str(sentence))
-        paired, known = _paired_sizes(mask), _paired_sizes(mask) | _sizes(sizes)
-        if any(known[axis] != size for axis, size in paired.items()):
-            raise SizeError(f"operation {name}: the sizes of query and key are not those of its mask {mask}")
-        missing = [axis for axis in parsed.axes if axis not in known]
-        if missing:
-            raise SizeError(f"operation {name}: no size given for the axes {', '.join(missing)} of {sentence}")
-        table = Tuple(*(Tuple(Str(axis), known[axis]) for axis in sorted(parsed.axes)))
         fixed = Tuple(*sorted({as_str(each) for each in constants}, key=str))
         if not isinstance(mask, AttendedPairs) and mask != Tuple():
             raise DeclarationError(f"operation {name}: {mask} is no mask; it stays unevaluated, such as Causal(n, n)")
         if not {str(each) for each in fixed} <= {each.name for each in parsed.operands}:
             raise DeclarationError(f"operation {name}: the constants {fixed} are not all operands of {sentence}")
+        table = axis_table(str(name), parsed, sizes_of(sizes), mask)
         cls._accept(str(name), parsed, formula)
         return Expr.__new__(cls, as_str(name), as_str(sentence), table, as_str(role), mask, fixed, formula)  # type: ignore
 
@@ -222,6 +216,11 @@ class Contraction(Operation):
         if len(sentence.factors) != 2 or len(sentence.added) > 1 or foreign:
             what = "two factors and at most one bias, over axes of the result"
             raise DeclarationError(f"contraction {name}: {what}, not {sentence.text!r}")
+        left, right = (set(factor.axes) for factor in sentence.factors)
+        alone = sorted((left ^ right) - set(sentence.result.axes))
+        if alone:
+            # Summed over in one factor alone, it could be summed first: the einsum's volume would not be its work.
+            raise DeclarationError(f"contraction {name}: the summed axes {' '.join(alone)} stand in one factor only")
 
     @property
     def _volume(self) -> Expr:
@@ -292,21 +291,3 @@ def _summed(amounts: Iterable[tuple[Kind, Pass, Expr]]) -> Work:
     for kind, pass_, amount in amounts:
         parts[kind, pass_].append(amount)
     return {key: Add(*each) for key, each in parts.items()}
-
-
-def _paired_sizes(mask: Any) -> dict[str, Expr]:
-    return {"query": mask.n_query, "key": mask.n_key} if isinstance(mask, AttendedPairs) else {}
-
-
-def _sizes(sizes: Mapping[str, Any] | Tuple) -> dict[str, Expr]:
-    pairs = sizes.items() if isinstance(sizes, Mapping) else [(axis.name, size) for axis, size in sizes]
-    return {axis: _size(axis, size) for axis, size in pairs}
-
-
-def _size(axis: str, size: Any) -> Expr:
-    """A size as a sympy expression; a number must be a positive integer."""
-    known = not isinstance(size, bool | str) and size is not None
-    value = sympify(size, strict=True) if known else size
-    if not isinstance(value, Expr) or value.has(Node) or (value.is_number and not (value.is_Integer and value > 0)):
-        raise SizeError(f"the size of axis {axis!r} is {size!r}; it must be a positive integer, or symbols for one")
-    return value

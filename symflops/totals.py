@@ -2,6 +2,7 @@
 
 >>> from symflops.conventions import EXACT, KAPLAN
 >>> from symflops.notation import n_layer
+>>> from sympy import Integer
 >>> n_layer * Total(Integer(6), EXACT) + Total(Integer(1), EXACT)
 6*n_layer + 1 FLOP (exact)
 >>> Total(Integer(6), EXACT) + Total(Integer(1), KAPLAN)
@@ -13,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
-from sympy import Expr, Integer, Rational, SympifyError, expand, latex, sympify
+from sympy import Expr, SympifyError, expand, latex, sympify
 
 from symflops.conventions import Convention
-from symflops.errors import ConventionMismatch
+from symflops.errors import ConventionMismatch, SymflopsError
 from symflops.notation import latex_names
+from symflops.proof import equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,9 @@ class Total:
     def __sub__(self, other: Any) -> Total:
         return Total(self.expr - self._same(other), self.convention)
 
+    def __neg__(self) -> Total:
+        return Total(-self.expr, self.convention)
+
     def __radd__(self, other: Any) -> Total:
         if isinstance(other, int) and other == 0:  # the start of sum()
             return self
@@ -69,19 +75,19 @@ class Total:
     def __mul__(self, factor: Any) -> Total:
         if isinstance(factor, Total):
             raise ConventionMismatch(f"a product of two totals ({self._label} and {factor._label}) has no unit here")
-        return Total(self.expr * sympify(factor, strict=True), self.convention)
+        return Total(self.expr * _number(factor), self.convention)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Total | Expr:
         if isinstance(other, Total):
             return self.expr / self._same(other)
-        return Total(self.expr / sympify(other, strict=True), self.convention)
+        return Total(self.expr / _number(other), self.convention)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Total):
-            return self.convention == other.convention and expand(self.expr - other.expr) == 0
-        return isinstance(other, int | Integer | Rational) and bool(self.expr == other)
+            return self.convention == other.convention and equal(self.expr, other.expr)
+        return isinstance(other, Number | Expr) and equal(self.expr, sympify(other, strict=True))
 
     def __lt__(self, other: Any) -> bool:
         return self._compare(other, lambda a, b: a < b)
@@ -109,8 +115,8 @@ class Total:
         return float(self.expr)
 
     def __format__(self, spec: str) -> str:
-        if not spec:
-            return str(self)
+        if not spec or self.free_symbols:
+            return format(str(self), spec)
         return format(int(self) if self.expr.is_Integer and spec[-1] not in "eEfFgG%" else float(self), spec)
 
     def _compare(self, other: Any, holds: Callable[[Any, Any], Any]) -> bool:
@@ -136,3 +142,11 @@ class Total:
     def _repr_latex_(self) -> str:
         label = rf"\;\mathrm{{{self.unit}}}\;\text{{({self.convention.name})}}"
         return rf"$\displaystyle {latex(self.expr, symbol_names=latex_names())}{label}$"
+
+
+def _number(value: Any) -> Expr:
+    """What a total scales by: a number or an expression in sizes."""
+    try:
+        return sympify(value, strict=True)
+    except SympifyError:
+        raise SymflopsError(f"a total scales by numbers and sizes, not by {value!r}") from None

@@ -1,9 +1,11 @@
-"""Hypothesis strategies: declarations, operations, networks, masks and model configs, all small and shrinking."""
+"""Hypothesis strategies: declarations, operations, networks, masks, configs; and numbers that count."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from sympy import Expr, Integer, Lambda, Symbol, exp, sqrt, tanh
@@ -150,3 +152,46 @@ neox_configs = _fields(
 )
 # fmt: on
 configs = gpt2_configs | llama_configs | neox_configs
+
+
+class Number:
+    """A float that writes down every operation done to it; a change of sign is none."""
+
+    done: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def _with(self, kind: str, value: float) -> Number:
+        Number.done[kind] += 1
+        return Number(value)
+
+    def __add__(self, other: Any) -> Number:
+        return self._with("add", self.value + _plain(other))
+
+    def __sub__(self, other: Any) -> Number:
+        return self._with("add", self.value - _plain(other))
+
+    def __mul__(self, other: Any) -> Number:
+        return self._with("mul", self.value * _plain(other))
+
+    def __truediv__(self, other: Any) -> Number:
+        return self._with("div", self.value / _plain(other))
+
+    def __rtruediv__(self, other: float) -> Number:
+        return self._with("div", other / self.value)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> Number:
+        return Number(-self.value)
+
+    def larger(self, other: Any) -> Number:
+        return self._with("compare", max(self.value, _plain(other)))
+
+    def apply(self, name: str) -> Number:
+        return self._with(name, getattr(math, name)(self.value))
+
+
+def _plain(value: Any) -> float:
+    return value.value if isinstance(value, Number) else float(value)

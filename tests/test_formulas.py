@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
-from strategies import AXES, formulas
+from strategies import AXES, Number, formulas
 from strategies import FORMULA_SYMBOLS as _SYMBOLS
 from sympy import Expr, Max, Mul, Pow, Rational, Symbol, erf, exp, log, sqrt, tanh
 
@@ -25,50 +25,7 @@ from symflops.operations import Operation
 torch = pytest.importorskip("torch")
 
 
-class Number:
-    """A float that writes down every operation done to it; a change of sign is none."""
-
-    done: ClassVar[Counter[str]] = Counter()
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-
-    def _with(self, kind: str, value: float) -> Number:
-        Number.done[kind] += 1
-        return Number(value)
-
-    def __add__(self, other: Any) -> Number:
-        return self._with("add", self.value + _plain(other))
-
-    def __sub__(self, other: Any) -> Number:
-        return self._with("add", self.value - _plain(other))
-
-    def __mul__(self, other: Any) -> Number:
-        return self._with("mul", self.value * _plain(other))
-
-    def __truediv__(self, other: Any) -> Number:
-        return self._with("div", self.value / _plain(other))
-
-    def __rtruediv__(self, other: float) -> Number:
-        return self._with("div", other / self.value)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __neg__(self) -> Number:
-        return Number(-self.value)
-
-    def larger(self, other: Any) -> Number:
-        return self._with("compare", max(self.value, _plain(other)))
-
-    def apply(self, name: str) -> Number:
-        return self._with(name, getattr(math, name)(self.value))
-
-
 Row = list[Number]
-
-
-def _plain(value: Any) -> float:
-    return value.value if isinstance(value, Number) else float(value)
 
 
 def _sum(row: Row) -> Number:

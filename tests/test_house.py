@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "symflops").rglob("*.py"), *(ROOT / "derivations").rglob("*.py")])
 ORDER = (
-    "errors", "notation", "declarations", "formulas", "masks", "nodes", "operations", "elementwise", "networks",
-    "conventions", "totals", "measures", "layers", "architectures", "proof", "derivation", "emit", "sizes", "sweeps",
+    "errors", "notation", "proof", "declarations", "formulas", "masks", "nodes", "operations", "elementwise",
+    "networks", "conventions", "totals", "measures", "layers", "architectures", "derivation", "emit", "sizes", "sweeps",
     "evaluate", "render", "evidence", "catalogue", "tracing", "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""

@@ -165,6 +165,16 @@ def test_wrappers_against_a_count_by_hand(network: Expr, by_hand: tuple[int, ...
     assert found(network) == by_hand
 
 
+@pytest.mark.parametrize(
+    ("network", "runs", "active"),
+    [(SMALL, 1, 1), (Tied(SMALL), 1, 0), (Routed(8, 2, SMALL), 2, 2), (3 * Recomputed(SMALL), 3, 3)],
+    ids=str,
+)
+def test_bytes_go_by_runs_and_palms_2n_by_active_parameters(network: Expr, runs: int, active: int) -> None:
+    assert (bytes_read(network, 4), bytes_written(network, 4)) == (runs * 4 * (10 + N), runs * 4 * 15)
+    assert flops(network, "palm") == 2 * active * N * 5
+
+
 def test_paths_and_blocks() -> None:
     network = Block("layer", n_layer * Block("Feedforward", up())) + Tied(Block("out", up())) + up()
     assert {use.path: use.runs for use in uses(network)} == {"layer/Feedforward/up": n_layer, "out/up": 1, "up": 1}

@@ -13,6 +13,7 @@ from fractions import Fraction
 from sympy import Add, Expr, Rational, floor
 
 from symflops.architectures.fields import Config, Field
+from symflops.errors import ConfigError
 from symflops.layers.attention import fused_qkv, project, rotate, separate_qkv
 from symflops.layers.embedding import LEARNED, ROTARY, de_embedding, embedding, rotary_angles
 from symflops.layers.feedforward import gated_feedforward, plain_feedforward
@@ -98,9 +99,11 @@ def _named(block: str, **modules: str) -> dict[str, str]:
 
 def _rotated(config: Config) -> Expr:
     """The elements of a head that are rotated: a share of it, which versions of the config keep in different places."""
-    parameters = config.get("rope_parameters") or {}
-    found = (parameters.get("partial_rotary_factor"), config.get("rotary_pct"))
-    share = next((each for each in found if each is not None), 0.25)
+    parameters = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kept = parameters.get("partial_rotary_factor") if isinstance(parameters, Mapping) else parameters
+    share = next((each for each in (kept, config.get("rotary_pct")) if each is not None), 0.25)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise ConfigError(f"the rotated share of a head is {share!r}; it must be over 0 and at most 1")
     return floor(Rational(Fraction(share)) * d_model / n_head)
 
 

@@ -44,7 +44,7 @@ def activation(name: str) -> Callable[[Expr], Expr]:
 
     Raises `UnknownName` for one that is not declared.
     """
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise UnknownName("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]
 

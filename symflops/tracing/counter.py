@@ -12,6 +12,7 @@ from symflops.errors import SymflopsError
 from symflops.tracing import internals
 from symflops.tracing.counts import Count, Entry
 from symflops.tracing.rules import Einsum, resolve
+from symflops.tracing.rules.registry import Pricing
 
 
 class NothingCounted(SymflopsError):
@@ -96,17 +97,27 @@ class Counter:
         if pricing.kind == "decomposed":
             return self._mode.decompose(function, args, kwargs)
         result = function(*args, **kwargs)
-        key = (path, internals.packet(function), phase)
-        cell = self._cells.get(key)
-        if cell is None:
-            cell = self._cells[key] = _Cell(pricing.kind)
-        cell.calls += 1
+        self._ran((path, internals.packet(function), phase), pricing, result, args, kwargs)
+        return result
+
+    def _ran(
+        self, key: tuple[str, Any, str], pricing: Pricing, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Take down one call: module path, operator and phase, how it is priced, and what went in and out."""
+        cell = self._touch(key, pricing)
         read, written = pricing.traffic(result, args, kwargs)
         cell.read += read
         cell.written += written
         if pricing.works is not None:
             _add(cell, pricing.works(result, *args, **kwargs))
-        return result
+
+    def _touch(self, key: tuple[str, Any, str], pricing: Pricing) -> _Cell:
+        """One more call in the running sums."""
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = _Cell(pricing.kind)
+        cell.calls += 1
+        return cell
 
 
 def _add(cell: _Cell, works: Any) -> None:
@@ -117,7 +128,8 @@ def _add(cell: _Cell, works: Any) -> None:
             cell.elements += work.count
 
 
-def _call(module: torch.nn.Module, inputs: object) -> Any:
+def call(module: torch.nn.Module, inputs: object) -> Any:
+    """Call a module with one argument, a tuple or list of them, or a mapping of keywords."""
     if isinstance(inputs, Mapping):
         return module(**inputs)
     return module(*inputs) if isinstance(inputs, (tuple, list)) else module(inputs)
@@ -132,7 +144,7 @@ def forward(module: torch.nn.Module, inputs: object) -> Count:
     30
     """
     with Counter(module) as counter:
-        _call(module, inputs)
+        call(module, inputs)
     return counter.count
 
 
@@ -145,7 +157,7 @@ def forward_backward(module: torch.nn.Module, inputs: object, loss: Callable[[An
     (60, {'', '<outside>'})
     """
     with Counter(module) as counter:
-        torch.autograd.backward(loss(_call(module, inputs)))
+        torch.autograd.backward(loss(call(module, inputs)))
     return counter.count
 
 

@@ -1,0 +1,240 @@
+"""All that is private to torch about symbolic sizes: the environment that makes them, watches them and reads them out.
+
+Patches of torch, of `math` and of model code last as long as their `with` block, also when it ends in an exception.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import sympy
+import torch
+from sympy import Expr, Symbol
+from torch._dynamo.source import ConstantSource
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+from torch.utils._sympy import functions as torch_functions
+
+from symflops.notation import symbol
+from symflops.tracing.models import without_initialisers
+
+MODEL_CODE: Final = ("transformers.models.", "transformers.modeling_rope_utils", "transformers.pytorch_utils")
+"""Modules whose name starts so get an `int` that keeps symbols; a builder's own module is added to them."""
+_HERE: Final = (str(Path(torch.__file__).parent), str(Path(sympy.__file__).parent), str(Path(__file__).parent))
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A symbolic number that code turned into a concrete one: the expression, its value, and where."""
+
+    expression: Expr
+    value: Expr
+    where: str
+
+
+class _Watching(ShapeEnv):  # type: ignore[no-untyped-call]
+    """Takes down every number that is asked for by value. A question that is answered by a guard stays in `guards`."""
+
+    def __init__(self) -> None:
+        # With zero and one special, sizes range from 2: torch then knows without a guard that nothing broadcasts.
+        super().__init__(duck_shape=False, specialize_zero_one=True)
+        self.evaluated: list[Evaluated] = []
+        self.unguarded: list[Any] = []
+
+    def evaluate_expr(self, orig_expr: Any, hint: Any = None, *args: Any, **kwargs: Any) -> Any:
+        symbolic = bool(orig_expr.free_symbols)
+        answer = super().evaluate_expr(orig_expr, hint, *args, **kwargs)
+        if symbolic and not getattr(answer, "is_Boolean", isinstance(answer, bool)):
+            self.evaluated.append(Evaluated(orig_expr, answer, _where()))
+        elif symbolic and ShapeEnv._suppress_guards_tls():  # type: ignore[no-untyped-call]
+            self.unguarded.append(orig_expr if answer else sympy.Not(orig_expr))
+        return answer
+
+
+class SymbolicSizes:
+    """Symbols of the notation as integers that PyTorch computes with.
+
+    ``hints`` gives each symbol a value of at least 2, which answers the questions that code asks of it; different
+    values keep sizes apart. `values` are the integers for a model's code, `mode` allocates nothing.
+    """
+
+    def __init__(self, hints: Mapping[str, int]) -> None:
+        self._environment = _Watching()
+        self._readable: dict[Expr, Expr] = {}
+        self._known: dict[Expr, Expr] = {}
+        self.values: dict[str, torch.SymInt] = {name: self._make(name, hint) for name, hint in hints.items()}
+        self.mode = FakeTensorMode(shape_env=self._environment, allow_non_fake_inputs=True)
+        # Looking up an operator's result costs more here than computing it: keys are sympy expressions.
+        self.mode.cache_enabled = False
+
+    def _make(self, name: str, hint: int) -> torch.SymInt:
+        source = ConstantSource(name)
+        raw: Any = self._environment.create_symbol(
+            hint, source=source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None
+        )
+        self._readable[raw] = symbol(name)
+        made: torch.SymInt = self._environment.create_symintnode(raw, hint=hint, source=source)  # type: ignore
+        return made
+
+    def closed_form(self, value: Any) -> Expr:
+        """A size as an expression in the notation's symbols; numbers are themselves."""
+        raw = value.node.expr if isinstance(value, torch.SymInt | torch.SymFloat) else sympy.Integer(value)
+        found = self._known.get(raw)
+        if found is None:
+            found = self._known[raw] = self.read(raw)
+        return found
+
+    def read(self, raw: Any) -> Any:
+        """torch's expression, number or condition in plain sympy over the notation's symbols."""
+        if raw in self._readable:
+            return self._readable[raw]
+        if raw.is_Float:
+            return sympy.Rational(Fraction(float(raw)).limit_denominator(10**6))
+        if not raw.args:
+            return raw
+        return _plain(raw.func)(*map(self.read, raw.args))
+
+    @property
+    def evaluated(self) -> tuple[Evaluated, ...]:
+        """What was turned into a number, in order."""
+        found = [Evaluated(self.read(each.expression), each.value, each.where) for each in self._environment.evaluated]
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def merged(self) -> tuple[tuple[Expr, Expr], ...]:
+        """Symbols that the environment replaced by another expression, and that expression."""
+        pairs = self._environment.replacements.items()
+        return tuple((self.read(old), self.read(new)) for old, new in pairs if old in self._readable)
+
+    @property
+    def guards(self) -> tuple[Any, ...]:
+        """Every condition that code was told holds, in order."""
+        asked = [each.expr for each in self._environment.guards] + self._environment.unguarded
+        return tuple(dict.fromkeys(self.read(each) for each in asked))
+
+
+_F = torch_functions
+_PLAIN: Final[dict[Any, Callable[..., Any]]] = {
+    _F.FloorDiv: lambda a, b: sympy.floor(a / b),
+    _F.CleanDiv: lambda a, b: sympy.floor(a / b),
+    _F.CeilDiv: lambda a, b: sympy.ceiling(a / b),
+    _F.IntTrueDiv: lambda a, b: a / b,
+    _F.FloatTrueDiv: lambda a, b: a / b,
+    _F.ToFloat: lambda a: a,
+    _F.Identity: lambda a: a,
+    _F.Mod: sympy.Mod,
+    _F.PythonMod: sympy.Mod,
+    _F.ModularIndexing: lambda a, b, c: sympy.Mod(sympy.floor(a / b), c),
+    _F.PowByNatural: sympy.Pow,
+    _F.FloatPow: sympy.Pow,
+    _F.TruncToInt: sympy.floor,  # sizes are positive
+    _F.TruncToFloat: sympy.floor,
+    _F.FloorToInt: sympy.floor,
+    _F.CeilToInt: sympy.ceiling,
+    _F.Max: sympy.Max,
+    _F.Min: sympy.Min,
+    _F.OpaqueUnaryFn_sqrt: sympy.sqrt,
+    _F.OpaqueUnaryFn_log: sympy.log,
+    _F.OpaqueUnaryFn_exp: sympy.exp,
+}
+
+
+def _plain(function: Any) -> Callable[..., Any]:
+    return _PLAIN.get(function, function)
+
+
+def _where() -> str:
+    """File and line of the model's code that is running: the innermost frame that is neither torch's nor ours."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_HERE) and not name.startswith("<"):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return "<unknown>"
+
+
+class _Kept(type):
+    """`int` for model code: a symbolic number stays one, whatever else is converted as always."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], torch.SymInt):
+            return args[0]
+        if args and isinstance(args[0], torch.SymFloat):
+            return torch.sym_int(args[0])
+        return int(*args, **kwargs)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, int | torch.SymInt)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(subclass, int)
+
+
+class _SymbolicInt(metaclass=_Kept):
+    """Stands where model code says `int`."""
+
+
+class _Integral(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, numbers.Integral | torch.SymInt)
+
+
+class _Numbers:
+    """Stands for the module `numbers` where torch asks whether a normalised shape is one integer."""
+
+    class Integral(metaclass=_Integral):
+        """Symbolic integers are integers."""
+
+
+def _symbolic(plain: Callable[[Any], Any], symbolic: Callable[[Any], Any], value: Any) -> Any:
+    return symbolic(value) if isinstance(value, torch.SymInt | torch.SymFloat) else plain(value)
+
+
+def _code(prefixes: Iterable[str]) -> list[Any]:
+    starts = tuple(prefixes)
+    return [module for name, module in list(sys.modules.items()) if name.startswith(starts) and module is not None]
+
+
+@contextmanager
+def symbolic_scope(code: Iterable[str] = MODEL_CODE) -> Iterator[None]:
+    """A scope in which layers take symbolic sizes, initialisers do nothing, and conversions keep symbols.
+
+    `math.sqrt` of a symbol gives a symbolic float; `int`, in loaded modules whose name starts with one of ``code``,
+    a symbolic integer. What neither reaches is evaluated by torch, and that is taken down.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(without_initialisers())
+        stack.enter_context(_global(torch.nn.modules.normalization, "numbers", _Numbers))
+        stack.enter_context(_global(math, "sqrt", partial(_symbolic, math.sqrt, torch.sym_sqrt)))
+        for module in _code(code):
+            stack.enter_context(_global(module, "int", _SymbolicInt))
+        yield
+
+
+@contextmanager
+def _global(module: Any, name: str, value: object) -> Iterator[None]:
+    """A global of a module, which hides the builtin of that name inside this block."""
+    before = dict(vars(module))
+    try:
+        setattr(module, name, value)
+        yield
+    finally:
+        if name in before:
+            setattr(module, name, before[name])
+        else:
+            delattr(module, name)
+
+
+def symbols_of(expression: Any) -> tuple[str, ...]:
+    """The names of an expression's symbols, sorted."""
+    return tuple(sorted(each.name for each in expression.free_symbols if isinstance(each, Symbol)))

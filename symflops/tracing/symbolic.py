@@ -1,0 +1,155 @@
+"""Closed forms of what a module does, from running its unmodified code on symbols for sizes.
+
+>>> from torch import nn
+>>> def build(size):
+...     layer = nn.Linear(size["d_model"], size["d_ff"], bias=False)
+...     return layer, torch.empty(size["n_batch"], size["d_model"]), torch.Tensor.sum
+>>> traced = symbolic_forward(build, {"d_model": 5, "d_ff": 7, "n_batch": 3})
+>>> traced.run.records[0].sizes, traced.run.parameters[0].shape, traced.specialised
+((n_batch, d_model, d_ff), (d_ff, d_model), ())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from sympy import Expr
+from torch import Tensor, nn
+
+from symflops.errors import SizeError
+from symflops.tracing.domain import Domain, domain
+from symflops.tracing.recorder import record, record_forward
+from symflops.tracing.records import Run, Size, Stored
+from symflops.tracing.shape_env import MODEL_CODE, Evaluated, SymbolicSizes, symbolic_scope
+
+Loss = Callable[[Any], Tensor]
+Build = Callable[[Mapping[str, Any]], tuple[nn.Module, object, Loss]]
+"""From sizes by name, integers or symbolic ones, to a module, its inputs and the scalar loss of its output."""
+
+
+@dataclass(frozen=True)
+class Specialised:
+    """A place where code turned symbolic sizes into a number: what follows holds for that number alone.
+
+    ``symbols`` are the names of the sizes in ``expression``, which had the ``value``; ``where`` is file and line.
+    """
+
+    symbols: tuple[str, ...]
+    expression: Expr
+    value: Expr
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.expression} became {self.value} at {self.where}"
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A run over the symbols of the notation, and where its expressions hold.
+
+    ``specialised`` lists each loss of a symbol (nothing is lost where it is empty); ``absent`` the names of sizes that
+    no record, parameter or saved tensor depends on. ``domain`` is what the code asked of sizes, reduced.
+    """
+
+    run: Run
+    specialised: tuple[Specialised, ...]
+    absent: tuple[str, ...]
+    domain: Domain
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The names of the sizes on which the run may depend in more ways than its expressions show."""
+        return tuple(dict.fromkeys(name for each in self.specialised for name in each.symbols))
+
+
+def symbolic_run(build: Build, sizes: Mapping[str, int], code: tuple[str, ...] = MODEL_CODE) -> Traced:
+    """A forward and a backward pass over symbols.
+
+    ``sizes`` maps names of the notation to hints, different values of at least 2, which answer what code asks of a
+    size; ``code`` are the beginnings of the names of modules in which `int` keeps symbols. Raises `SizeError` for
+    hints that will not do, `UnknownName` for a name that the notation lacks; errors of the model pass through.
+    """
+    return _traced(build, sizes, code, record)
+
+
+def symbolic_forward(build: Build, sizes: Mapping[str, int], code: tuple[str, ...] = MODEL_CODE) -> Traced:
+    """As `symbolic_run`, the forward pass alone."""
+    return _traced(build, sizes, code, lambda module, inputs, loss, convert: record_forward(module, inputs, convert=convert))
+
+
+def set_fields(config: Any, **fields: Any) -> Any:
+    """Write a config's fields past their validation, which refuses a symbolic integer; gives the config back.
+
+    >>> class Config:
+    ...     hidden_size = 4
+    >>> set_fields(Config(), hidden_size="any").hidden_size
+    'any'
+    """
+    names = getattr(type(config), "attribute_map", {})
+    config.__dict__.update({names.get(name, name): value for name, value in fields.items()})
+    return config
+
+
+def _traced(build: Build, hints: Mapping[str, int], code: tuple[str, ...], run_of: Callable[..., Run]) -> Traced:
+    _check_hints(hints)
+    sizes = SymbolicSizes(hints)
+    own = getattr(build, "__module__", None) or ""
+    with symbolic_scope((*code, own) if own else code), sizes.mode:
+        module, inputs, loss = build(sizes.values)
+        run = run_of(module.eval(), inputs, loss, convert=sizes.closed_form)
+    found = domain(sizes.guards)
+    resolved = _resolved(run, found)
+    present = {each.name for size in _every_size(resolved) for each in getattr(size, "free_symbols", ())}
+    return Traced(resolved, _specialised(sizes), tuple(name for name in hints if name not in present), found)
+
+
+def _check_hints(hints: Mapping[str, int]) -> None:
+    small = [name for name, hint in hints.items() if isinstance(hint, bool) or not isinstance(hint, int) or hint < 2]
+    if small:
+        raise SizeError(f"the hint for {small[0]} is {hints[small[0]]!r}; it must be an integer of at least 2")
+    if len(set(hints.values())) < len(hints):
+        raise SizeError(f"hints must differ from one another, or two sizes are taken for one: {dict(hints)}")
+
+
+def _specialised(sizes: SymbolicSizes) -> tuple[Specialised, ...]:
+    lost = [_place(each) for each in sizes.evaluated]
+    merged = (Evaluated(old, new, "a comparison that came out equal") for old, new in sizes.merged)
+    return tuple(dict.fromkeys([*lost, *map(_place, merged)]))
+
+
+def _place(each: Evaluated) -> Specialised:
+    names = tuple(sorted(symbol.name for symbol in each.expression.free_symbols))
+    return Specialised(names, each.expression, each.value, each.where)
+
+
+def _resolved(run: Run, found: Domain) -> Run:
+    known: dict[Any, Expr] = {}
+
+    def one(size: Size) -> Size:
+        if size not in known:
+            known[size] = found.resolve(size)
+        return known[size]
+
+    return Run(
+        records=tuple(replace(each, sizes=tuple(map(one, each.sizes))) for each in run.records),
+        parameters=tuple(_reshaped(each, one) for each in run.parameters),
+        saved=tuple(_reshaped(each, one) for each in run.saved),
+    )
+
+
+def _reshaped(stored: Stored, one: Callable[[Size], Size]) -> Stored:
+    return replace(stored, shape=tuple(map(one, stored.shape)))
+
+
+def _every_size(run: Run) -> list[Size]:
+    stored = (*run.parameters, *run.saved)
+    return [size for each in run.records for size in each.sizes] + [size for each in stored for size in each.shape]
+
+
+__all__ = [
+    "Build", "Loss", "Specialised", "Traced", "set_fields", "symbolic_forward", "symbolic_run",
+]  # fmt: skip
+_ = torch  # the doctest's
