@@ -1,0 +1,174 @@
+"""Where a traced formula holds: the questions that code asked of its sizes, reduced to readable conditions.
+
+>>> from sympy import Eq, Mod, floor
+>>> from symflops.notation import d_head, n_ctx, n_head, n_kv_head, n_seq
+>>> found = domain([Eq(n_head, n_kv_head * floor(n_head / n_kv_head)), n_seq <= n_ctx, n_seq * d_head > 1])
+>>> found.conditions
+(Eq(Mod(n_head, n_kv_head), 0), n_ctx >= n_seq)
+>>> found.resolve(n_kv_head * floor(n_head / n_kv_head) * d_head)
+d_head*n_head
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sympy import (
+    And, Dummy, Eq, Expr, Max, Min, Mod, Ne, Not, Or, Poly, Symbol, ceiling, expand, false, floor, fraction, together, true,
+)  # fmt: skip
+from sympy.core.relational import Relational
+
+_ROUNDING = (floor, ceiling, Mod, Max, Min)
+_LEAST = 2
+"""The least value of a size in a trace; smaller ones broadcast, which is another computation."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Conditions under which a formula holds, for sizes of at least 2.
+
+    ``divisible`` are pairs of a size and what divides it; ``conditions`` are those and all other conditions, reduced;
+    ``distinct`` are the sizes that were taken to differ, which formulas rarely depend on.
+    """
+
+    conditions: tuple[Any, ...]
+    divisible: tuple[tuple[Symbol, Expr], ...] = ()
+    distinct: tuple[Any, ...] = ()
+    _quotients: Mapping[Symbol, Symbol] = field(default_factory=dict, repr=False, compare=False)
+
+    def resolve(self, size: Any) -> Any:
+        """A size without the floors, remainders and maxima that these conditions decide.
+
+        Other floors stay as they are.
+        """
+        if not isinstance(size, Expr) or not size.has(*_ROUNDING):
+            return size
+        return _readable(_decided(size, self._multiples), self._quotients, self.divisible)
+
+    @property
+    def _multiples(self) -> dict[Symbol, Expr]:
+        return {size: divisor * self._quotients[size] for size, divisor in self.divisible}
+
+
+def domain(guards: Iterable[Any]) -> Domain:
+    """Reduce conditions that held. What positive integers of at least 2 satisfy anyway is dropped."""
+    asked = [guard for guard in guards if _decided(guard, {}) is not true]
+    quotients: dict[Symbol, Symbol] = {}
+    facts: dict[Symbol, Expr] = {}
+    for size, divisor in dict.fromkeys(pair for guard in asked for pair in _candidates(guard)):
+        trial = _added(facts, size, divisor, quotients)
+        if trial is not None and _explains(asked, facts, trial, quotients):
+            facts = trial
+    pairs = tuple(facts.items())
+    left = [_decided(guard, _multiples(facts, quotients)) for guard in asked]
+    left = [_tidied(_readable(each, quotients, pairs)) for each in left if each is not true]
+    conditions = [Eq(Mod(size, divisor), 0) for size, divisor in pairs]
+    conditions += [each for each in dict.fromkeys(left) if not isinstance(each, Ne)]
+    distinct = tuple(each for each in dict.fromkeys(left) if isinstance(each, Ne))
+    return Domain(tuple(conditions), pairs, distinct, quotients)
+
+
+def _candidates(guard: Any) -> Iterator[tuple[Symbol, Expr]]:
+    """Pairs of a size and a divisor which, if it divides, would decide a floor or a remainder."""
+    for each in guard.atoms(floor, ceiling, Mod):
+        ratio = each.args[0] / each.args[1] if isinstance(each, Mod) else each.args[0]
+        numerator, divisor = fraction(together(ratio))
+        for size in sorted(numerator.free_symbols - divisor.free_symbols, key=str):
+            if divisor != 1 and expand(numerator).coeff(size, 1) == 1:
+                yield size, divisor
+
+
+def _added(
+    facts: Mapping[Symbol, Expr], size: Symbol, divisor: Expr, quotients: dict[Symbol, Symbol]
+) -> dict[Symbol, Expr] | None:
+    """The facts with one more; a size keeps its first divisor, or the least common multiple of two numbers."""
+    before = facts.get(size)
+    if before is not None:
+        if not (before.is_Integer and divisor.is_Integer):
+            return None
+        divisor = before * divisor / before.gcd(divisor)
+    quotients.setdefault(size, Dummy(f"{size}_quotient", positive=True, integer=True))
+    return {**facts, size: divisor}
+
+
+def _multiples(facts: Mapping[Symbol, Expr], quotients: Mapping[Symbol, Symbol]) -> dict[Symbol, Expr]:
+    return {size: divisor * quotients[size] for size, divisor in facts.items()}
+
+
+def _explains(
+    asked: list[Any], old: Mapping[Symbol, Expr], new: Mapping[Symbol, Expr], quotients: Mapping[Symbol, Symbol]
+) -> bool:
+    """Whether a further fact makes an equality that was open true, and none false."""
+    equalities = [guard for guard in asked if isinstance(guard, Eq)]
+    before = [_decided(guard, _multiples(old, quotients)) for guard in equalities]
+    after = [_decided(guard, _multiples(new, quotients)) for guard in equalities]
+    return after.count(true) > before.count(true) and false not in after
+
+
+def _decided(expression: Any, multiples: Mapping[Symbol, Expr]) -> Any:
+    """An expression with sizes written as multiples, its roundings and comparisons decided where they can be."""
+    chained = expression
+    for _ in range(len(multiples)):
+        chained = chained.xreplace(dict(multiples))
+    least = {each: _lower(each) for each in chained.free_symbols}
+    shifted = {each: Dummy(str(each), nonnegative=True, integer=True) for each in least}
+    found = chained.xreplace({each: shifted[each] + least[each] for each in least})
+    back = {shifted[each]: each - least[each] for each in least}
+    if isinstance(expression, Expr):
+        return found.xreplace(back)
+    verdict = _verdict(found)
+    return chained.xreplace({}) if verdict is None else verdict
+
+
+def _lower(size: Symbol) -> int:
+    return 1 if isinstance(size, Dummy) else _LEAST
+
+
+def _verdict(condition: Any) -> Any:
+    """True, or None where it is open; every symbol runs from 0."""
+    if condition in (true, false):
+        return condition
+    if isinstance(condition, Not):
+        return None
+    if isinstance(condition, And | Or):
+        parts = [_verdict(each) for each in condition.args]
+        sure = all(each is true for each in parts) if isinstance(condition, And) else true in parts
+        return true if sure else None
+    if not isinstance(condition, Relational):
+        return None
+    return true if _holds(condition) else None
+
+
+def _holds(condition: Relational) -> bool:
+    difference = expand(condition.lhs - condition.rhs)
+    if isinstance(condition, Eq):
+        return bool(difference == 0)
+    if isinstance(condition, Ne):
+        return _positive(difference) or _positive(-difference)
+    bigger = condition.gts - condition.lts
+    return _positive(expand(bigger)) if condition.rel_op in (">", "<") else _nonnegative(expand(bigger))
+
+
+def _nonnegative(expression: Expr) -> bool:
+    symbols = sorted(expression.free_symbols, key=str)
+    if not symbols:
+        return bool(expression >= 0)
+    if not expression.is_polynomial(*symbols):
+        return False
+    return all(each >= 0 for each in Poly(expression, *symbols).coeffs())
+
+
+def _positive(expression: Expr) -> bool:
+    """Integers: above 0 is at least 1."""
+    return _nonnegative(expression - 1)
+
+
+def _readable(expression: Any, quotients: Mapping[Symbol, Symbol], facts: tuple[tuple[Symbol, Expr], ...]) -> Any:
+    return expression.xreplace({quotients[size]: size / divisor for size, divisor in facts})
+
+
+def _tidied(condition: Any) -> Any:
+    """One spelling of each comparison."""
+    return condition.canonical if isinstance(condition, Relational) else condition

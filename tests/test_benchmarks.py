@@ -1,0 +1,23 @@
+"""The benchmarks run and report; what they measure is judged by whoever runs them, never by a test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.mark.parametrize("name", ["bench_start", "bench_build"])
+def test_a_benchmark_reports_each_ratio_with_its_limit(name: str) -> None:
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--repeats", "1", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    figures = json.loads(done.stdout)
+    assert figures and all(
+        each["ratio"] > 0 and each["ok"] == (each["ratio"] <= each["limit"]) for each in figures.values()
+    )
+    assert done.returncode == (0 if all(each["ok"] for each in figures.values()) else 1)
