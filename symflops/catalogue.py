@@ -42,6 +42,6 @@ def _model(given: Any, sources: tuple[str, ...]) -> Architecture:
     try:
         return architecture(given)
     except UnknownName:
-        if isinstance(given, str) and not Path(given).exists():
+        if isinstance(given, str) and (not given or not Path(given).exists()):
             raise UnknownName("name", given, [*sources, *presets()]) from None
         raise

@@ -137,6 +137,8 @@ BAD = {
     ("derive", "gpt2", "--format", "pdf"): "unknown format 'pdf'",
     ("derive", "gpt2", "--convention", "kaplen"): "did you mean 'kaplan'?",
     ("check", "gtp2"): "did you mean 'gpt2'",
+    ("check", ""): "unknown model ''",
+    ("derive", ""): "unknown name ''",
     ("check", "gpt2", "--seq", "1025"): "1024 learned positions",
     ("check", "gpt2", "--attention", "flash"): "unknown attention",
     ("evaluate", "gpt2", "--set", "n_head=5"): "768/5",

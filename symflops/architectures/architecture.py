@@ -116,7 +116,7 @@ def _is_path(given: Any) -> bool:
     if isinstance(given, Path):
         return True
     text = str(given)
-    return text.endswith(".json") or "/" in text or ("\\" in text) or (text not in presets() and Path(text).exists())
+    return text.endswith(".json") or "/" in text or ("\\" in text) or (text and text not in presets() and Path(text).exists())
 
 
 def _read(path: Path) -> Config:
