@@ -116,7 +116,9 @@ def _is_path(given: Any) -> bool:
     if isinstance(given, Path):
         return True
     text = str(given)
-    return text.endswith(".json") or "/" in text or ("\\" in text) or (text and text not in presets() and Path(text).exists())
+    if text.endswith(".json") or "/" in text or "\\" in text:
+        return True
+    return text != "" and text not in presets() and Path(text).exists()
 
 
 def _read(path: Path) -> Config:

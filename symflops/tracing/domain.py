@@ -30,12 +30,13 @@ class Domain:
     """Conditions under which a formula holds, for sizes of at least 2.
 
     ``divisible`` are pairs of a size and what divides it; ``conditions`` are those and all other conditions, reduced;
-    ``distinct`` are the sizes that were taken to differ, which formulas rarely depend on.
+    ``generic`` are the special cases that were left out: two sizes that are equal, a quotient of 1. Formulas rarely
+    depend on them, but the run did not go through them.
     """
 
     conditions: tuple[Any, ...]
     divisible: tuple[tuple[Symbol, Expr], ...] = ()
-    distinct: tuple[Any, ...] = ()
+    generic: tuple[Any, ...] = ()
     _quotients: Mapping[Symbol, Symbol] = field(default_factory=dict, repr=False, compare=False)
 
     def resolve(self, size: Any) -> Any:
@@ -62,12 +63,13 @@ def domain(guards: Iterable[Any]) -> Domain:
         if trial is not None and _explains(asked, facts, trial, quotients):
             facts = trial
     pairs = tuple(facts.items())
-    left = [_decided(guard, _multiples(facts, quotients)) for guard in asked]
-    left = [_tidied(_readable(each, quotients, pairs)) for each in left if each is not true]
-    conditions = [Eq(Mod(size, divisor), 0) for size, divisor in pairs]
-    conditions += [each for each in dict.fromkeys(left) if not isinstance(each, Ne)]
-    distinct = tuple(each for each in dict.fromkeys(left) if isinstance(each, Ne))
-    return Domain(tuple(conditions), pairs, distinct, quotients)
+    conditions: dict[Any, None] = {Eq(Mod(size, divisor), 0): None for size, divisor in pairs}
+    generic: dict[Any, None] = {}
+    for guard in (_decided(guard, _multiples(facts, quotients)) for guard in asked):
+        if guard is not true:
+            special = isinstance(guard, Ne) or _decided(guard, {}, _LEAST) is true
+            (generic if special else conditions)[_tidied(_readable(guard, quotients, pairs))] = None
+    return Domain(tuple(conditions), pairs, tuple(generic), quotients)
 
 
 def _candidates(guard: Any) -> Iterator[tuple[Symbol, Expr]]:
@@ -107,23 +109,19 @@ def _explains(
     return after.count(true) > before.count(true) and false not in after
 
 
-def _decided(expression: Any, multiples: Mapping[Symbol, Expr]) -> Any:
+def _decided(expression: Any, multiples: Mapping[Symbol, Expr], least_quotient: int = 1) -> Any:
     """An expression with sizes written as multiples, its roundings and comparisons decided where they can be."""
     chained = expression
     for _ in range(len(multiples)):
         chained = chained.xreplace(dict(multiples))
-    least = {each: _lower(each) for each in chained.free_symbols}
+    least = {each: least_quotient if isinstance(each, Dummy) else _LEAST for each in chained.free_symbols}
     shifted = {each: Dummy(str(each), nonnegative=True, integer=True) for each in least}
     found = chained.xreplace({each: shifted[each] + least[each] for each in least})
     back = {shifted[each]: each - least[each] for each in least}
     if isinstance(expression, Expr):
         return found.xreplace(back)
     verdict = _verdict(found)
-    return chained.xreplace({}) if verdict is None else verdict
-
-
-def _lower(size: Symbol) -> int:
-    return 1 if isinstance(size, Dummy) else _LEAST
+    return chained if verdict is None else verdict
 
 
 def _verdict(condition: Any) -> Any:
