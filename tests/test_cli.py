@@ -157,6 +157,12 @@ BAD = {
     ("evaluate",): "Missing argument",
     ("evaluate", "gpt2", "--nonsense"): "No such option",
     ("plot",): "unknown verb",
+    ("trace", "llama"): "unknown target",
+    ("trace", "hf:lama"): "did you mean",
+    ("trace", "hf:llama", "--attention", "flash"): "unknown attention",
+    ("trace", "hf:llama", "--certify", "0"): "positive integer",
+    ("trace", "nothing.py:make"): "no such file",
+    ("trace", "hf:gemma"): "sqrt(d_model) became",
 }
 
 

@@ -13,6 +13,7 @@ import click
 from symflops.cli.check import check
 from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
+from symflops.cli.trace import trace
 from symflops.errors import SymflopsError, UnknownName
 
 
@@ -31,7 +32,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, derive, evaluate):
+for command in (check, derive, evaluate, trace):
     symflops.add_command(command)
 
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from sympy import Expr
+from sympy import Expr, floor, fraction, together
 from torch import Tensor, nn
 
 from symflops.errors import SizeError
+from symflops.proof import at_most, equal
 from symflops.tracing.domain import Domain, domain
 from symflops.tracing.recorder import record, record_forward
 from symflops.tracing.records import Run, Size, Stored
@@ -117,7 +118,16 @@ def _check_hints(hints: Mapping[str, int]) -> None:
 def _specialised(sizes: SymbolicSizes) -> tuple[Specialised, ...]:
     lost = [_place(each) for each in sizes.evaluated]
     merged = (Evaluated(old, new, "a comparison that came out equal") for old, new in sizes.merged)
-    return tuple(dict.fromkeys([*lost, *map(_place, merged)]))
+    found = dict.fromkeys([*lost, *map(_place, merged)])
+    return tuple(each for each in found if not _same_for_all_sizes(each))
+
+
+def _same_for_all_sizes(each: Specialised) -> bool:
+    """Whether the expression has that value at all positive sizes, such as floor((4*n - 1)/n) = 3: nothing is lost."""
+    if not isinstance(each.expression, floor):
+        return equal(each.expression, each.value)
+    top, bottom = fraction(together(each.expression.args[0]))
+    return at_most(each.value * bottom, top) and at_most(top + 1, (each.value + 1) * bottom)
 
 
 def _place(each: Evaluated) -> Specialised:
