@@ -16,8 +16,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sympy import (
-    And, Dummy, Eq, Expr, Max, Min, Mod, Ne, Not, Or, Poly, Symbol, ceiling, expand, false, floor, fraction, together, true,
-)  # fmt: skip
+    And,
+    Dummy,
+    Eq,
+    Expr,
+    Max,
+    Min,
+    Mod,
+    Ne,
+    Not,
+    Or,
+    Poly,
+    Symbol,
+    ceiling,
+    expand,
+    false,
+    floor,
+    fraction,
+    together,
+    true,
+)
 from sympy.core.relational import Relational
 
 _ROUNDING = (floor, ceiling, Mod, Max, Min)

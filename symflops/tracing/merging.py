@@ -127,7 +127,7 @@ def _fit(numbers: Sequence[Mapping[str, int]]) -> Callable[[Sequence[int], objec
     rows = Matrix([[1, *(each[name] for name in names)] for each in numbers])
     chosen = rows.T.rref()[1]
     if len(chosen) < len(names) + 1:
-        raise NotAffine(f"{len(numbers)} runs do not tell how things depend on {', '.join(names)}; give more, all apart")
+        raise NotAffine(f"{len(numbers)} runs do not tell what depends on {', '.join(names)}; give more, all apart")
     solve = rows.extract(list(chosen), list(range(rows.cols))).inv()
     terms = Matrix([1, *(symbol(name) for name in names)])
 

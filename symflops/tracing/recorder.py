@@ -139,7 +139,8 @@ def _gradients_dropped(module: nn.Module) -> Iterator[None]:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    place: int = tensor.untyped_storage()._cdata
+    return place
 
 
 def _times(stored: Stored, times: int) -> Stored:

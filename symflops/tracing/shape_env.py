@@ -41,7 +41,7 @@ class Evaluated:
     where: str
 
 
-class _Watching(ShapeEnv):  # type: ignore[no-untyped-call]
+class _Watching(ShapeEnv):
     """Takes down every number that is asked for by value. A question that is answered by a guard stays in `guards`."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class _Watching(ShapeEnv):  # type: ignore[no-untyped-call]
         answer = super().evaluate_expr(orig_expr, hint, *args, **kwargs)
         if symbolic and not getattr(answer, "is_Boolean", isinstance(answer, bool)):
             self.evaluated.append(Evaluated(orig_expr, answer, _where()))
-        elif symbolic and ShapeEnv._suppress_guards_tls():  # type: ignore[no-untyped-call]
+        elif symbolic and ShapeEnv._suppress_guards_tls():
             self.unguarded.append(orig_expr if answer else sympy.Not(orig_expr))
         return answer
 
@@ -149,7 +149,8 @@ _PLAIN: Final[dict[Any, Callable[..., Any]]] = {
 
 
 def _plain(function: Any) -> Callable[..., Any]:
-    return _PLAIN.get(function, function)
+    found: Callable[..., Any] = _PLAIN.get(function, function)
+    return found
 
 
 def _where() -> str:
@@ -170,7 +171,7 @@ class _Kept(type):
         if args and isinstance(args[0], torch.SymInt):
             return args[0]
         if args and isinstance(args[0], torch.SymFloat):
-            return torch.sym_int(args[0])
+            return torch.sym_int(args[0])  # type: ignore[no-untyped-call]
         return int(*args, **kwargs)
 
     def __instancecheck__(cls, instance: Any) -> bool:

@@ -78,7 +78,11 @@ def symbolic_run(build: Build, sizes: Mapping[str, int], code: tuple[str, ...] =
 
 def symbolic_forward(build: Build, sizes: Mapping[str, int], code: tuple[str, ...] = MODEL_CODE) -> Traced:
     """As `symbolic_run`, the forward pass alone."""
-    return _traced(build, sizes, code, lambda module, inputs, loss, convert: record_forward(module, inputs, convert=convert))
+    return _traced(build, sizes, code, _forward)
+
+
+def _forward(module: nn.Module, inputs: object, loss: Loss, convert: Callable[[Any], Any]) -> Run:
+    return record_forward(module, inputs, convert=convert)
 
 
 def set_fields(config: Any, **fields: Any) -> Any:

@@ -124,7 +124,7 @@ def _named(name: str) -> tuple[Any, Any]:
         return _class_for(config, library), config
     classes: dict[str, str] = {each.lower(): each for each in dir(library)}
     found: Any = getattr(library, classes.get(name.lower(), ""), None)
-    if isinstance(found, type) and issubclass(found, library.PreTrainedConfig) and found.model_type:
+    if isinstance(found, type) and issubclass(found, library.PreTrainedConfig) and bool(vars(found).get("model_type")):
         config = _default(found)
         return _class_for(config, library), config
     if _is_model(found, library):

@@ -13,8 +13,10 @@ Where code turns a symbol into a number, the trace is refused with the line that
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from os import sep
 from typing import Any
 
 import torch
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 from symflops.errors import SymflopsError
 from symflops.measures import params_without
 from symflops.notation import symbol
+from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs, merged_family
 from symflops.tracing.recorder import record
@@ -58,11 +61,11 @@ class Certificate:
 class Trace:
     """What a model's code costs, in symbols, and where that holds.
 
-    ``params`` are all distinct parameters, ``N`` those without token and position tables and logits; ``C_forward`` and
-    ``C_backward`` are FLOPs of a batch as executed (convention torch), ``saved_bytes`` those of the tensors kept for the
-    backward pass at 4 bytes for each element. ``dimensions`` says what each size is in the config's fields. All hold in
-    the ``domain``, for sizes of at least 2; ``saved_bytes`` also needs ``saved_domain``, the other way that the code went
-    at a size, such as copying heads only where there are fewer for keys than for queries.
+    ``params`` are all distinct parameters, ``N`` those without token and position tables and logits; ``C_forward``
+    and ``C_backward`` are FLOPs of a batch as executed (convention torch), ``saved_bytes`` those of the tensors kept
+    for the backward pass at 4 bytes for each element. ``dimensions`` says what each size is in the config's fields.
+    All hold in the ``domain``, for sizes of at least 2; ``saved_bytes`` also needs ``saved_domain``: where the code
+    would take another way, such as copying heads only where there are fewer for keys than for queries.
     """
 
     target: str
@@ -136,34 +139,26 @@ def _symbolic(target: Target, numbers: Mapping[str, int], attention: Any) -> Tra
 
     def build(sizes: Mapping[str, Any]) -> tuple[nn.Module, object, Callable[[Any], Tensor]]:
         module = target.build({**numbers, **sizes}, attention)
-        return module, *_inputs(module, sizes["n_batch"], sizes["n_seq"])
+        return module, inputs(module, sizes), loss
 
-    traced = symbolic_run(build, hints)
+    try:
+        traced = symbolic_run(build, hints)
+    except SymflopsError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        place = f"{type(error).__name__}: {said} at {_line_of(error)}"
+        raise NotSymbolic(f"{target.name} does not run on symbolic sizes: {place}") from error
     if traced.specialised:
         first = "; ".join(str(each) for each in traced.specialised[:3])
         raise NotSymbolic(f"{target.name} turns sizes into numbers ({first}); recovering such sizes is not built yet")
     return traced
 
 
-def _inputs(module: nn.Module, n_batch: Any, n_seq: Any) -> tuple[object, Callable[[Any], Tensor]]:
-    """Token ids for a language model, and the sum of its main output as a loss."""
-    name = getattr(module, "main_input_name", "")
-    if name not in ("", "input_ids") or getattr(getattr(module, "config", None), "is_encoder_decoder", False):
-        raise SymflopsError(
-            f"{type(module).__name__} takes {name or 'two sequences'}; trace makes inputs of tokens only"
-        )
-    tokens = torch.zeros((n_batch, n_seq), dtype=torch.long)
-    if name == "":
-        return (tokens,), _total
-    return {"input_ids": tokens, "use_cache": False}, _total
-
-
-def _total(output: Any) -> Tensor:
-    main = getattr(output, "logits", None)
-    main = output if main is None else main
-    main = main[0] if isinstance(main, tuple) else main
-    total: Tensor = main.sum()
-    return total
+def _line_of(error: Exception) -> str:
+    """File and line of the model's code where an error came from: the innermost that is not torch's."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if f"{sep}torch{sep}" not in each.filename]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown line"
 
 
 def _certified(result: Trace, target: Target, attention: Any, points: int, stage: Callable[[int], None]) -> Trace:
@@ -225,8 +220,10 @@ def _mend(condition: Boolean, sizes: dict[str, int], source: random.Random) -> N
     """Move one size so that a condition holds: a multiple of what must divide it, or as large as it must be."""
     if _holds(condition, sizes):
         return
+    if not isinstance(condition, Relational):
+        return
+    left, right = condition.args
     values = {symbol(name): size for name, size in sizes.items()}
-    left, right = condition.args if isinstance(condition, Relational) else (None, None)
     if isinstance(left, Mod) and left.args[0].is_Symbol:
         sizes[left.args[0].name] = int(left.args[1].subs(values)) * source.randint(1, 4)
     elif isinstance(condition, LessThan) and right.is_Symbol:
@@ -240,8 +237,8 @@ def concrete_values(target: Target, sizes: Mapping[str, int], attention: Any) ->
     built = target.concrete(sizes, attention, "meta" if attention == "eager" else "fake")
     with built.scope():
         with torch.device(built.device):
-            inputs, loss = _inputs(built.module, sizes["n_batch"], sizes["n_seq"])
-        run = merged_family([({}, record(built.module, inputs, loss))])
+            given = inputs(built.module, sizes)
+        run = merged_family([({}, record(built.module, given, loss))])
     return {
         "params": int(run.params),
         "C_forward": int(run.flops("forward")),
