@@ -14,11 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 
 from sympy import Symbol
 
 from symflops.errors import UnknownName
+
+
+@cache
+def _made(name: str) -> Symbol:
+    """One object for each name, whatever sympy forgets."""
+    return Symbol(name, positive=True, integer=True)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Term:
     @property
     def symbol(self) -> Symbol:
         """The sympy symbol: a positive integer."""
-        return Symbol(self.name, positive=True, integer=True)
+        return _made(self.name)
 
 
 def _sub(letter: str, subscript: str) -> str:
