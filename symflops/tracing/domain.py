@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sympy import (
@@ -28,6 +29,7 @@ from sympy import (
     Or,
     Poly,
     Symbol,
+    cancel,
     ceiling,
     expand,
     false,
@@ -66,6 +68,10 @@ class Domain:
             return size
         return _readable(_decided(size, self._multiples), self._quotients, self.divisible)
 
+    def implies(self, condition: Any) -> bool:
+        """Whether a condition is shown to hold for all sizes of this domain. False means not shown."""
+        return _decided(condition, self._multiples) is true
+
     @property
     def _multiples(self) -> dict[Symbol, Expr]:
         return {size: divisor * self._quotients[size] for size, divisor in self.divisible}
@@ -73,13 +79,10 @@ class Domain:
 
 def domain(guards: Iterable[Any]) -> Domain:
     """Reduce conditions that held. What positive integers of at least 2 satisfy anyway is dropped."""
-    asked = [guard for guard in guards if _decided(guard, {}) is not true]
+    # Nothing rounded is decided before it is known what divides what, and trying takes long.
+    asked = [guard for guard in guards if guard.has(*_ROUNDING) or _decided(guard, {}) is not true]
     quotients: dict[Symbol, Symbol] = {}
-    facts: dict[Symbol, Expr] = {}
-    for size, divisor in dict.fromkeys(pair for guard in asked for pair in _candidates(guard)):
-        trial = _added(facts, size, divisor, quotients)
-        if trial is not None and _explains(asked, facts, trial, quotients):
-            facts = trial
+    facts = _facts([guard for guard in asked if isinstance(guard, Eq)], quotients)
     pairs = tuple(facts.items())
     conditions: dict[Any, None] = {Eq(Mod(size, divisor), 0): None for size, divisor in pairs}
     generic: dict[Any, None] = {}
@@ -90,13 +93,30 @@ def domain(guards: Iterable[Any]) -> Domain:
     return Domain(tuple(conditions), pairs, tuple(generic), quotients)
 
 
+def _facts(equalities: list[Any], quotients: dict[Symbol, Symbol]) -> dict[Symbol, Expr]:
+    """What divides what, from the equalities that this makes true; one fact may bring out the next."""
+    facts: dict[Symbol, Expr] = {}
+    tried: set[tuple[Symbol, Expr]] = set()
+    while True:
+        decided = [_decided(each, _multiples(facts, quotients)) for each in equalities]
+        shown = [_readable(each, quotients, tuple(facts.items())) for each in decided]
+        pairs = dict.fromkeys(pair for each in shown for pair in _candidates(each))
+        new = [pair for pair in pairs if pair not in tried]
+        if not new:
+            return facts
+        tried.update(new[:1])
+        trial = _added(facts, *new[0], quotients)
+        if trial is not None and _explains(equalities, decided, trial, quotients):
+            facts = trial
+
+
 def _candidates(guard: Any) -> Iterator[tuple[Symbol, Expr]]:
     """Pairs of a size and a divisor which, if it divides, would decide a floor or a remainder."""
     for each in guard.atoms(floor, ceiling, Mod):
         ratio = each.args[0] / each.args[1] if isinstance(each, Mod) else each.args[0]
         numerator, divisor = fraction(together(ratio))
         for size in sorted(numerator.free_symbols - divisor.free_symbols, key=str):
-            if divisor != 1 and expand(numerator).coeff(size, 1) == 1:
+            if divisor != 1 and not divisor.has(*_ROUNDING) and expand(numerator).coeff(size, 1) == 1:
                 yield size, divisor
 
 
@@ -118,22 +138,27 @@ def _multiples(facts: Mapping[Symbol, Expr], quotients: Mapping[Symbol, Symbol])
 
 
 def _explains(
-    asked: list[Any], old: Mapping[Symbol, Expr], new: Mapping[Symbol, Expr], quotients: Mapping[Symbol, Symbol]
+    equalities: list[Any], before: list[Any], facts: Mapping[Symbol, Expr], quotients: Mapping[Symbol, Symbol]
 ) -> bool:
-    """Whether a further fact makes an equality that was open true, and none false."""
-    equalities = [guard for guard in asked if isinstance(guard, Eq)]
-    before = [_decided(guard, _multiples(old, quotients)) for guard in equalities]
-    after = [_decided(guard, _multiples(new, quotients)) for guard in equalities]
+    """Whether facts make an equality that was open true, and none false."""
+    after = [_decided(each, _multiples(facts, quotients)) for each in equalities]
     return after.count(true) > before.count(true) and false not in after
 
 
 def _decided(expression: Any, multiples: Mapping[Symbol, Expr], least_quotient: int = 1) -> Any:
     """An expression with sizes written as multiples, its roundings and comparisons decided where they can be."""
+    return _decide(expression, tuple(multiples.items()), least_quotient)
+
+
+@lru_cache(maxsize=4096)
+def _decide(expression: Any, multiples: tuple[tuple[Symbol, Expr], ...], least_quotient: int) -> Any:
     chained = expression
     for _ in range(len(multiples)):
         chained = chained.xreplace(dict(multiples))
     least = {each: least_quotient if isinstance(each, Dummy) else _LEAST for each in chained.free_symbols}
     shifted = {each: Dummy(str(each), nonnegative=True, integer=True) for each in least}
+    # What is rounded is brought to lowest terms first: (n*g + 2*n)/(g + 2) is n.
+    chained = chained.replace(lambda each: isinstance(each, floor | ceiling), _lowest_terms)
     found = chained.xreplace({each: shifted[each] + least[each] for each in least})
     back = {shifted[each]: each - least[each] for each in least}
     if isinstance(expression, Expr):
@@ -142,9 +167,13 @@ def _decided(expression: Any, multiples: Mapping[Symbol, Expr], least_quotient: 
     return chained if verdict is None else verdict
 
 
+def _lowest_terms(rounded: Any) -> Any:
+    return rounded.func(cancel(rounded.args[0]))
+
+
 def _verdict(condition: Any) -> Any:
     """True, or None where it is open; every symbol runs from 0."""
-    if condition in (true, false):
+    if condition is true or condition is false:
         return condition
     if isinstance(condition, Not):
         return None
@@ -158,6 +187,8 @@ def _verdict(condition: Any) -> Any:
 
 
 def _holds(condition: Relational) -> bool:
+    if condition.has(*_ROUNDING):  # No polynomial: only what is seen at once, for expanding it takes long.
+        return isinstance(condition, Eq) and _rounds_to(condition.lhs, condition.rhs)
     difference = expand(condition.lhs - condition.rhs)
     if isinstance(condition, Eq):
         return bool(difference == 0)
@@ -165,6 +196,14 @@ def _holds(condition: Relational) -> bool:
         return _positive(difference) or _positive(-difference)
     bigger = condition.gts - condition.lts
     return _positive(expand(bigger)) if condition.rel_op in (">", "<") else _nonnegative(expand(bigger))
+
+
+def _rounds_to(rounded: Expr, value: Expr) -> bool:
+    """floor((3*n - 1)/n) is 2 for every n: it is at least 2 and less than 3. Splits count their pieces so."""
+    if not isinstance(rounded, floor) or rounded.args[0].has(*_ROUNDING):
+        return False
+    rest, divisor = (expand(each) for each in fraction(together(rounded.args[0] - value)))
+    return _positive(divisor) and _nonnegative(rest) and _positive(expand(divisor - rest))
 
 
 def _nonnegative(expression: Expr) -> bool:

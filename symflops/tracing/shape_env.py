@@ -1,34 +1,24 @@
-"""All that is private to torch about symbolic sizes: the environment that makes them, watches them and reads them out.
-
-Patches of torch, of `math` and of model code last as long as their `with` block, also when it ends in an exception.
-"""
+"""All that is private to torch about symbolic sizes: the environment that makes, watches and reads them."""
 
 from __future__ import annotations
 
-import math
-import numbers
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import sympy
 import torch
-from sympy import Expr, Symbol
+from sympy import Expr
 from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.utils._sympy import functions as torch_functions
 
 from symflops.notation import symbol
-from symflops.tracing.models import without_initialisers
 
-MODEL_CODE: Final = ("transformers.models.", "transformers.modeling_rope_utils", "transformers.pytorch_utils")
-"""Modules whose name starts so get an `int` that keeps symbols; a builder's own module is added to them."""
 _HERE: Final = (str(Path(torch.__file__).parent), str(Path(sympy.__file__).parent), str(Path(__file__).parent))
 
 
@@ -58,6 +48,11 @@ class _Watching(ShapeEnv):
         elif symbolic and ShapeEnv._suppress_guards_tls():
             self.unguarded.append(orig_expr if answer else sympy.Not(orig_expr))
         return answer
+
+    def _maybe_guard_rel(self, expr: Any) -> None:  # type: ignore[override]
+        """A size that was asked for by value is taken down as lost, and stays a symbol all the same."""
+        if not (isinstance(expr, sympy.Eq) and (expr.lhs.is_number or expr.rhs.is_number)):
+            super()._maybe_guard_rel(expr)
 
 
 class SymbolicSizes:
@@ -162,80 +157,3 @@ def _where() -> str:
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return "<unknown>"
-
-
-class _Kept(type):
-    """`int` for model code: a symbolic number stays one, whatever else is converted as always."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if args and isinstance(args[0], torch.SymInt):
-            return args[0]
-        if args and isinstance(args[0], torch.SymFloat):
-            return torch.sym_int(args[0])  # type: ignore[no-untyped-call]
-        return int(*args, **kwargs)
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, int | torch.SymInt)
-
-    def __subclasscheck__(cls, subclass: Any) -> bool:
-        return issubclass(subclass, int)
-
-
-class _SymbolicInt(metaclass=_Kept):
-    """Stands where model code says `int`."""
-
-
-class _Integral(type):
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, numbers.Integral | torch.SymInt)
-
-
-class _Numbers:
-    """Stands for the module `numbers` where torch asks whether a normalised shape is one integer."""
-
-    class Integral(metaclass=_Integral):
-        """Symbolic integers are integers."""
-
-
-def _symbolic(plain: Callable[[Any], Any], symbolic: Callable[[Any], Any], value: Any) -> Any:
-    return symbolic(value) if isinstance(value, torch.SymInt | torch.SymFloat) else plain(value)
-
-
-def _code(prefixes: Iterable[str]) -> list[Any]:
-    starts = tuple(prefixes)
-    return [module for name, module in list(sys.modules.items()) if name.startswith(starts) and module is not None]
-
-
-@contextmanager
-def symbolic_scope(code: Iterable[str] = MODEL_CODE) -> Iterator[None]:
-    """A scope in which layers take symbolic sizes, initialisers do nothing, and conversions keep symbols.
-
-    `math.sqrt` of a symbol gives a symbolic float; `int`, in loaded modules whose name starts with one of ``code``,
-    a symbolic integer. What neither reaches is evaluated by torch, and that is taken down.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(without_initialisers())
-        stack.enter_context(_global(torch.nn.modules.normalization, "numbers", _Numbers))
-        stack.enter_context(_global(math, "sqrt", partial(_symbolic, math.sqrt, torch.sym_sqrt)))
-        for module in _code(code):
-            stack.enter_context(_global(module, "int", _SymbolicInt))
-        yield
-
-
-@contextmanager
-def _global(module: Any, name: str, value: object) -> Iterator[None]:
-    """A global of a module, which hides the builtin of that name inside this block."""
-    before = dict(vars(module))
-    try:
-        setattr(module, name, value)
-        yield
-    finally:
-        if name in before:
-            setattr(module, name, before[name])
-        else:
-            delattr(module, name)
-
-
-def symbols_of(expression: Any) -> tuple[str, ...]:
-    """The names of an expression's symbols, sorted."""
-    return tuple(sorted(each.name for each in expression.free_symbols if isinstance(each, Symbol)))

@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from sympy import Expr, floor, fraction, together
+from sympy import Eq, Expr, Mod
 from torch import Tensor, nn
 
 from symflops.errors import SizeError
-from symflops.proof import at_most, equal
 from symflops.tracing.domain import Domain, domain
 from symflops.tracing.recorder import record, record_forward
 from symflops.tracing.records import Run, Size, Stored
-from symflops.tracing.shape_env import MODEL_CODE, Evaluated, SymbolicSizes, symbolic_scope
+from symflops.tracing.shape_env import Evaluated, SymbolicSizes
+from symflops.tracing.symbolic_scope import MODEL_CODE, loaded, symbolic_scope
 
 Loss = Callable[[Any], Tensor]
 Build = Callable[[Mapping[str, Any]], tuple[nn.Module, object, Loss]]
@@ -67,7 +67,7 @@ class Traced:
 
 
 def symbolic_run(build: Build, sizes: Mapping[str, int], code: tuple[str, ...] = MODEL_CODE) -> Traced:
-    """A forward and a backward pass over symbols.
+    """A forward and a backward pass over symbols, of the module in eval mode.
 
     ``sizes`` maps names of the notation to hints, different values of at least 2, which answer what code asks of a
     size; ``code`` are the beginnings of the names of modules in which `int` keeps symbols. Raises `SizeError` for
@@ -100,15 +100,25 @@ def set_fields(config: Any, **fields: Any) -> Any:
 
 def _traced(build: Build, hints: Mapping[str, int], code: tuple[str, ...], run_of: Callable[..., Run]) -> Traced:
     _check_hints(hints)
-    sizes = SymbolicSizes(hints)
-    own = getattr(build, "__module__", None) or ""
-    with symbolic_scope((*code, own) if own else code), sizes.mode:
-        module, inputs, loss = build(sizes.values)
-        run = run_of(module.eval(), inputs, loss, convert=sizes.closed_form)
+    own = getattr(build, "__module__", None)
+    code = (*code, own) if own else code
+    before = loaded(code)
+    sizes, run = _run(build, hints, code, run_of)
+    if loaded(code) != before:  # The builder imported model code, which has to be there before its `int` is replaced.
+        sizes, run = _run(build, hints, code, run_of)
     found = domain(sizes.guards)
     resolved = _resolved(run, found)
     present = {each.name for size in _every_size(resolved) for each in getattr(size, "free_symbols", ())}
-    return Traced(resolved, _specialised(sizes), tuple(name for name in hints if name not in present), found)
+    return Traced(resolved, _specialised(sizes, found), tuple(name for name in hints if name not in present), found)
+
+
+def _run(
+    build: Build, hints: Mapping[str, int], code: tuple[str, ...], run_of: Callable[..., Run]
+) -> tuple[SymbolicSizes, Run]:
+    sizes = SymbolicSizes(hints)
+    with symbolic_scope(code), sizes.mode:
+        module, inputs, loss = build(sizes.values)
+        return sizes, run_of(module.eval(), inputs, loss, convert=sizes.closed_form)
 
 
 def _check_hints(hints: Mapping[str, int]) -> None:
@@ -119,19 +129,18 @@ def _check_hints(hints: Mapping[str, int]) -> None:
         raise SizeError(f"hints must differ from one another, or two sizes are taken for one: {dict(hints)}")
 
 
-def _specialised(sizes: SymbolicSizes) -> tuple[Specialised, ...]:
-    lost = [_place(each) for each in sizes.evaluated]
-    merged = (Evaluated(old, new, "a comparison that came out equal") for old, new in sizes.merged)
-    found = dict.fromkeys([*lost, *map(_place, merged)])
-    return tuple(each for each in found if not _same_for_all_sizes(each))
+def _specialised(sizes: SymbolicSizes, found: Domain) -> tuple[Specialised, ...]:
+    """What became a number, without what is that number at all sizes, such as floor((4*n - 1)/n) = 3."""
+    lost = [each for each in sizes.evaluated if not found.implies(Eq(each.expression, each.value))]
+    known = {each.expression for each in lost}
+    equal = [*sizes.merged, *((each.lhs, each.rhs) for each in found.conditions if _fixes(each))]
+    lost += [Evaluated(old, new, "a comparison that came out equal") for old, new in equal if old not in known]
+    return tuple(dict.fromkeys(map(_place, lost)))
 
 
-def _same_for_all_sizes(each: Specialised) -> bool:
-    """Whether the expression has that value at all positive sizes, such as floor((4*n - 1)/n) = 3: nothing is lost."""
-    if not isinstance(each.expression, floor):
-        return equal(each.expression, each.value)
-    top, bottom = fraction(together(each.expression.args[0]))
-    return at_most(each.value * bottom, top) and at_most(top + 1, (each.value + 1) * bottom)
+def _fixes(condition: Any) -> bool:
+    """Whether a condition holds for single values of its sizes, and not for all multiples of something."""
+    return isinstance(condition, Eq) and condition.rhs.is_number and not condition.has(Mod)
 
 
 def _place(each: Evaluated) -> Specialised:

@@ -1,0 +1,187 @@
+"""The scope in which unmodified code runs on symbolic sizes: what it patches in torch, `math` and model code.
+
+Every patch is gone when the block ends, also with an exception, and from modules that were imported inside it.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch._subclasses import fake_impls
+
+from symflops.tracing.models import without_initialisers
+
+MODEL_CODE: Final = ("transformers.models.", "transformers.modeling_rope_utils", "transformers.pytorch_utils")
+"""Modules whose name starts so get an `int` that keeps symbols; a builder's own module is added to them."""
+_SYMBOLIC: Final = (torch.SymInt, torch.SymFloat)
+
+
+class _Kept(type):
+    """`int` for model code: a symbolic number stays one, whatever else is converted as always."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], torch.SymInt):
+            return args[0]
+        if args and isinstance(args[0], torch.SymFloat):
+            return torch.sym_int(args[0])  # type: ignore[no-untyped-call]
+        return int(*args, **kwargs)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, int | torch.SymInt)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(subclass, int)
+
+
+class _SymbolicInt(metaclass=_Kept):
+    """Stands where model code says `int`."""
+
+
+class _Integral(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, numbers.Integral | torch.SymInt)
+
+
+class _Numbers:
+    """Stands for the module `numbers` where torch asks whether a normalised shape is one integer."""
+
+    class Integral(metaclass=_Integral):
+        """Symbolic integers are integers."""
+
+
+def _symbolic(plain: Callable[..., Any], symbolic: Callable[..., Any], value: Any, *args: Any, **kwargs: Any) -> Any:
+    return (symbolic if isinstance(value, _SYMBOLIC) else plain)(value, *args, **kwargs)
+
+
+def _scalar(value: Any, *, dtype: torch.dtype | None = None, **kwargs: Any) -> Tensor:
+    """A tensor of one element that is not known: reading it back is an error, not a number."""
+    whole = torch.int64 if isinstance(value, torch.SymInt) else torch.get_default_dtype()
+    return torch.empty((), dtype=dtype or whole, **kwargs)
+
+
+@contextmanager
+def symbolic_scope(code: Iterable[str] = MODEL_CODE) -> Iterator[None]:
+    """A scope in which layers and configs take symbolic sizes, initialisers do nothing, and conversions keep symbols.
+
+    `math.sqrt` of a symbol gives a symbolic float, `torch.tensor` a tensor without value; `int`, in loaded modules
+    whose name starts with one of ``code``, a symbolic integer. What these do not reach is evaluated by torch, and
+    that is taken down.
+    """
+    stubs = _stubs()
+    originals = {id(stub): getattr(owner, name) for (owner, name), stub in stubs.items()}
+    before = set(sys.modules)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(without_initialisers())
+            stack.enter_context(_global(torch.nn.modules.normalization, "numbers", _Numbers))
+            stack.enter_context(_fake_kernels())
+            stack.enter_context(_configs())
+            for (owner, name), stub in stubs.items():
+                stack.enter_context(_global(owner, name, stub))
+            for module in loaded(code):
+                stack.enter_context(_global(module, "int", _SymbolicInt))
+            yield
+    finally:
+        _mend(before, originals)
+
+
+def _stubs() -> dict[tuple[Any, str], Any]:
+    """What stands in for functions that code may import by name, each an object of its own."""
+    names = [name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")]
+    return {
+        (math, "sqrt"): partial(_symbolic, math.sqrt, torch.sym_sqrt),
+        (torch, "tensor"): partial(_symbolic, torch.tensor, _scalar),
+        **{(torch.nn.init, name): partial(_untouched) for name in names},
+    }
+
+
+def _untouched(tensor: Any, *_: object, **__: object) -> Any:
+    return tensor
+
+
+def loaded(code: Iterable[str]) -> tuple[Any, ...]:
+    """The loaded modules whose names start with one of ``code``."""
+    starts = tuple(code)
+    return tuple(module for name, module in sorted(sys.modules.items()) if name.startswith(starts) and module)
+
+
+def _mend(before: set[str], originals: Mapping[int, Any]) -> None:
+    """What was imported by name from a patched module, inside the scope, is set to what is there outside of it."""
+    for name, module in list(sys.modules.items()):
+        if name in before or module is None:
+            continue
+        for field, value in list(vars(module).items()):
+            if id(value) in originals:
+                setattr(module, field, originals[id(value)])
+
+
+@contextmanager
+def _global(module: Any, name: str, value: object) -> Iterator[None]:
+    """A global of a module, which hides a builtin of that name, inside this block."""
+    before = dict(vars(module))
+    try:
+        setattr(module, name, value)
+        yield
+    finally:
+        if name in before:
+            setattr(module, name, before[name])
+        else:
+            delattr(module, name)
+
+
+@contextmanager
+def _configs() -> Iterator[None]:
+    """Strict dataclasses take a symbolic size for an integer."""
+    library = sys.modules.get("huggingface_hub.dataclasses")
+    if library is None:
+        yield
+        return
+    strict = library.type_validator
+
+    def lenient(name: str, value: Any, expected: Any) -> None:
+        if not isinstance(value, _SYMBOLIC):
+            strict(name, value, expected)
+
+    with _global(library, "type_validator", lenient):
+        yield
+
+
+def _baddbmm(mode: Any, function: Any, added: Tensor, left: Tensor, right: Tensor, **_: Any) -> Tensor:
+    with mode:
+        return left.new_empty((left.shape[0], left.shape[1], right.shape[2]))
+
+
+def _pad(mode: Any, function: Any, x: Tensor, pad: list[Any], *_: Any, **__: Any) -> Tensor:
+    """Padding comes in pairs, for the last axis first."""
+    added = [before + after for before, after in zip(pad[::2], pad[1::2], strict=True)][::-1]
+    added = [0] * (x.dim() - len(added)) + added
+    with mode:
+        return x.new_empty([size + more for size, more in zip(x.shape, added, strict=True)])
+
+
+_KERNELS: Final = {torch.ops.aten.baddbmm.default: _baddbmm, torch.ops.aten.constant_pad_nd.default: _pad}
+"""Operators whose kernels for shapes want numbers in torch 2.13; these take symbols."""
+
+
+@contextmanager
+def _fake_kernels() -> Iterator[None]:
+    checks: list[Any] = fake_impls.op_implementations_checks
+    added = [(partial(_is, function), kernel) for function, kernel in _KERNELS.items()]
+    checks[:0] = added
+    try:
+        yield
+    finally:
+        for each in added:
+            checks.remove(each)
+
+
+def _is(wanted: Any, function: Any) -> bool:
+    return function is wanted
