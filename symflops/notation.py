@@ -127,6 +127,7 @@ _TERMS = (
     Term("n_prefix", _sub("n", "prefix"), "leading keys that every query may attend to", "tokens"),
     Term("n_expert", _sub("n", "expert"), "routed experts of a layer", "experts", {"hf": "num_local_experts"}),
     Term("n_active", _sub("n", "active"), "experts a token is routed to", "experts", {"hf": "num_experts_per_tok"}),
+    Term("n_routed", _sub("n", "routed"), "tokens that one expert takes, where data decides", "tokens"),
     Term("n_shared", _sub("n", "shared"), "experts that every token passes", "experts", {"hf": "n_shared_experts"}),
     Term(
         "d_expert",
@@ -238,6 +239,7 @@ n_window = symbol("n_window")
 n_prefix = symbol("n_prefix")
 n_expert = symbol("n_expert")
 n_active = symbol("n_active")
+n_routed = symbol("n_routed")
 n_shared = symbol("n_shared")
 d_expert = symbol("d_expert")
 d_shared = symbol("d_shared")

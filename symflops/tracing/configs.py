@@ -175,8 +175,12 @@ def _unknown(meaning: Expr, solved: Iterable[Symbol]) -> set[Symbol]:
 
 
 def conditions(meaning_of: Meanings, names: Iterable[str]) -> tuple[Boolean, ...]:
-    """The conditions on sizes of these names: the general ones, and that every field is a whole number."""
+    """The conditions on sizes of these names: the general ones, that every field is a whole number, and that there is a
+    layer of the kind that is not counted beside those that are.
+    """
     known = {n.symbol(name) for name in names}
+    kinds = [n.symbol(name) for name in sorted(set(KINDS.values())) if n.symbol(name) in known]
+    rest = [Add(*kinds, 1) <= n.n_layer] if kinds else []
     divisions = (fraction(together(meaning)) for meaning in meaning_of.values())
     whole = [divisible(above, below) for above, below in divisions if below != 1]
-    return tuple(condition for condition in [*CONDITIONS, *whole] if condition.free_symbols <= known)
+    return tuple(condition for condition in [*CONDITIONS, *whole, *rest] if condition.free_symbols <= known)

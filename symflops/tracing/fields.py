@@ -17,7 +17,17 @@ from symflops import notation as n
 Meanings = Mapping[str, Expr]
 
 WIDTHS = frozenset(
-    {"hidden_size", "n_embd", "d_model", "dim", "embed_dim", "word_embed_proj_dim", "hidden_dim", "model_dim"}
+    {
+        "hidden_size",
+        "n_embd",
+        "d_model",
+        "dim",
+        "embed_dim",
+        "word_embed_proj_dim",
+        "hidden_dim",
+        "model_dim",
+        "pooler_output_size",
+    }
 )
 """Fields that hold the width of the residual stream."""
 HEADS = frozenset(
@@ -128,16 +138,16 @@ HINTS: Mapping[str, int] = MappingProxyType(
     {
         "n_layer": 2, "n_layer_decoder": 3, "n_layer_dense": 1, "n_layer_vision": 3, "n_layer_audio": 3,
         "d_model": 48, "n_head": 6, "n_kv_head": 3, "d_head": 16, "d_ff": 88, "d_ff_decoder": 72, "n_vocab": 101,
-        "n_ctx": 64, "n_window": 40, "d_rope": 6, "d_nope": 10, "d_value": 14, "r_q": 20, "r_kv": 12, "n_type": 2,
-        "n_bucket": 12, "n_expert": 8, "n_active": 3, "n_shared": 2, "n_expert_group": 2, "n_active_group": 1,
+        "n_ctx": 64, "n_window": 40, "d_rope": 8, "d_nope": 10, "d_value": 14, "r_q": 20, "r_kv": 12, "n_type": 2,
+        "n_bucket": 28, "n_expert": 8, "n_active": 3, "n_shared": 9, "n_expert_group": 2, "n_active_group": 1,
         "d_expert": 56, "d_shared": 104, "n_state": 7, "d_conv": 4, "d_inner": 80, "r_dt": 9, "n_ssm_group": 2,
-        "d_patch": 4, "n_side": 5, "n_channel": 3, "d_project": 34, "n_mel": 18, "n_source": 11,
+        "d_patch": 15, "n_side": 11, "n_channel": 19, "d_project": 34, "n_mel": 27, "n_source": 17,
         "d_model_vision": 52, "n_head_vision": 4, "n_kv_head_vision": 2, "d_head_vision": 18, "d_ff_vision": 68,
-        "d_model_audio": 60, "n_head_audio": 5, "n_kv_head_audio": 5, "d_head_audio": 22, "d_ff_audio": 76,
-        "n_batch": 5, "n_seq": 13, "n_target": 13,
+        "d_model_audio": 60, "n_head_audio": 33, "n_kv_head_audio": 11, "d_head_audio": 22, "d_ff_audio": 76,
+        "n_batch": 5, "n_seq": 13, "n_target": 21, "n_routed": 31,
     }
 )  # fmt: skip
-"""Small sizes at which every family runs: distinct where they can be, even or divisible where code wants it.
+"""Small sizes at which every family runs: distinct, or moved apart by `sampling`, divisible where code wants it.
 
 A head is 16 wide so that a quarter of it is even; an expert's width is a multiple of 8, as grouped products ask for.
 """
@@ -170,7 +180,7 @@ CONDITIONS: tuple[Boolean, ...] = (
     n.n_active_group <= n.n_expert_group,
     n.n_active <= n.n_expert,
     n.n_active * n.n_expert_group <= n.n_active_group * n.n_expert,
-    *(n.symbol(name) <= n.n_layer for name in sorted({"n_layer_dense", *KINDS.values()})),
+    n.n_layer_dense + 1 <= n.n_layer,
     # RoBERTa and OPT keep two rows for themselves.
     n.n_seq + 2 <= n.n_ctx,
     n.n_target + 2 <= n.n_ctx,

@@ -1,40 +1,47 @@
-"""Runs of one family made into one: numbered layers merged and counted, the counts as formulas in the layer sizes.
+"""Runs on symbolic sizes brought together: numbered layers merged and counted, numbers recovered as formulas in sizes.
 
-A loop over layers runs in Python, so the number of layers is a number in each run. From runs at several numbers follows
-how often each record comes, as an affine function of them, confirmed at every further run.
+What drives a loop in Python, such as the number of layers, is a number in each run. From runs at several such numbers
+follows how often each thing comes and how large it is, as polynomials that further runs confirm.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from sympy import Add, Expr, Integer, Matrix, Mul, expand
+from sympy import Add, Expr, Integer, Mul, expand
 
-from symflops.errors import SymflopsError
-from symflops.notation import symbol
-from symflops.tracing.records import Record, Run, Stored
+from symflops.tracing.interpolation import Interpolation, MorePoints
+from symflops.tracing.records import Call, Item, Record, Run, Size, Stored
 from symflops.tracing.rules import axes
 
-Item = TypeVar("Item", Record, Stored)
-Counted = Mapping[Item, Expr]
+Each = TypeVar("Each", bound=Item)
+Counted = Mapping[Each, Expr]
+Runs = Sequence[tuple[Mapping[str, int], Run]]
+_Slot = tuple[Item, int]
 _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
-class NotAffine(SymflopsError):
-    """Something whose number is not a constant plus a multiple of the numbers of layers."""
+class Unexplained(MorePoints):
+    """Something whose number or size no polynomial gives at all runs; further runs may tell more."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Records, parameters and saved tensors with ``*`` for numbers in module paths, and how many of each there are."""
+    """Records, parameters and so on with ``*`` for numbers in module paths, and how many of each there are.
+
+    ``unexplained`` says, in a line for each, which calls have no closed form: then bytes moved have none.
+    """
 
     records: Counted[Record]
     parameters: Counted[Stored]
     saved: Counted[Stored]
+    calls: Counted[Call]
+    unexplained: tuple[str, ...] = ()
 
     @property
     def params(self) -> Expr:
@@ -49,6 +56,36 @@ class Merged:
     def flops(self, *phases: str) -> Expr:
         """Two for each multiply-accumulate of every contraction in these phases, as executed."""
         return expand(Add(*(2 * times * macs(each) for each, times in self.records.items() if each.phase in phases)))
+
+    def bytes_read(self, *phases: str) -> Expr | None:
+        """Bytes that all calls in these phases read, each operand once for each call; None where not known."""
+        return self._moved(phases, lambda call: call.read)
+
+    def bytes_written(self, *phases: str) -> Expr | None:
+        """Bytes that all calls in these phases write; None where not known."""
+        return self._moved(phases, lambda call: call.written)
+
+    def _moved(self, phases: tuple[str, ...], amount: Callable[[Call], Size]) -> Expr | None:
+        if self.unexplained:
+            return None
+        return expand(Add(*(times * amount(each) for each, times in self.calls.items() if each.phase in phases)))
+
+    def at(self, values: Mapping[Expr, Expr]) -> Merged:
+        """With other expressions for some sizes."""
+        return Merged(
+            _at(self.records, values),
+            _at(self.parameters, values),
+            _at(self.saved, values),
+            _at(self.calls, values),
+            self.unexplained,
+        )
+
+
+def _at(counted: Counted[Each], values: Mapping[Expr, Expr]) -> dict[Each, Expr]:
+    return {
+        each.at(tuple((Integer(1) * size).subs(values) for size in each.values)): (Integer(1) * times).subs(values)
+        for each, times in counted.items()
+    }
 
 
 def macs(record: Record) -> Expr:
@@ -81,25 +118,28 @@ def merged(run: Run) -> Merged:
     return merged_family([({}, run)])
 
 
-def merged_family(runs: Sequence[tuple[Mapping[str, int], Run]]) -> Merged:
+def merged_family(runs: Runs) -> Merged:
     """Several runs of one family as one, in the symbols of what they differ in.
 
-    Each run comes with its numbers of layers by the notation's names, ``{"n_layer": 3}``. One run more than there are
-    names determines the counts, and every further one confirms them: give at least two more. Raises `NotAffine` where
-    a count is no affine function, or the runs do not determine it.
+    Each run comes with what was a number in it, by the notation's names, ``{"n_layer": 3}``. Raises `Unexplained` where
+    these runs do not determine, or do not confirm, how often a contraction, parameter or saved tensor comes or how
+    large it is; calls of which that is so are listed in the result.
 
     >>> def at(n):
     ...     ups = [Record(f"h.{i}.up", "aten.mm", "forward", "m k, k n -> m n", (2, 3, 5)) for i in range(n)]
     ...     return {"n_layer": n}, Run(tuple(ups), ())
-    >>> merged_family([at(2), at(3), at(4)]).flops("forward")
+    >>> merged_family([at(2), at(3), at(4), at(5)]).flops("forward")
     60*n_layer
     """
-    numbers = [numbers for numbers, _ in runs]
+    fit = _Fit([numbers for numbers, _ in runs])
     each = [run for _, run in runs]
+    calls, unexplained = fit([run.calls for run in each])
     return Merged(
-        records=_fitted(numbers, [_tally(run.records) for run in each]),
-        parameters=_fitted(numbers, [_tally(_nameless(run.parameters)) for run in each]),
-        saved=_fitted(numbers, [_tally(run.saved) for run in each]),
+        records=fit.all([run.records for run in each]),
+        parameters=fit.all([tuple(_nameless(run.parameters)) for run in each]),
+        saved=fit.all([run.saved for run in each]),
+        calls=calls,
+        unexplained=tuple(map(str, unexplained)),
     )
 
 
@@ -108,33 +148,70 @@ def _nameless(parameters: Iterable[Stored]) -> Iterable[Stored]:
     return (replace(each, name="*") if each.name.isdigit() else each for each in parameters)
 
 
-def _tally(items: Iterable[Item]) -> Tally[Item]:
-    found: Tally[Item] = Tally()
+class _Fit:
+    """Polynomials for the things of several runs; interpolations are kept, for most things have the same runs."""
+
+    def __init__(self, points: Sequence[Mapping[str, int]]) -> None:
+        self._points = tuple(points)
+        self._interpolations: dict[tuple[int, ...], Interpolation] = {}
+
+    def all(self, runs: Sequence[tuple[Each, ...]]) -> dict[Each, Expr]:
+        """As a call, but what has no formula is an error."""
+        found, unexplained = self(runs)
+        if unexplained:
+            raise unexplained[0]
+        return found
+
+    def __call__(self, runs: Sequence[tuple[Each, ...]]) -> tuple[dict[Each, Expr], list[Unexplained]]:
+        """Each thing at its recovered sizes, and how often it comes; and what was not explained."""
+        seen = [_slots(each) for each in runs]
+        total: dict[Each, list[Expr]] = defaultdict(list)
+        unexplained = []
+        for slot in dict.fromkeys(slot for each in seen for slot in each):
+            found = {number: each[slot] for number, each in enumerate(seen) if slot in each}
+            try:
+                times, item = self._explained(slot[0], found)
+                total[item].append(times)
+            except Unexplained as error:
+                unexplained.append(error)
+        return {item: Add(*times) for item, times in total.items()}, unexplained
+
+    def _explained(self, item: Each, found: Mapping[int, tuple[int, tuple[Size, ...]]]) -> tuple[Expr, Each]:
+        """How often something comes, and the thing with its sizes, which are asked of the runs that have it."""
+        runs = tuple(range(len(self._points)))
+        try:
+            times = self._through(runs, [found[run][0] if run in found else 0 for run in runs])
+            columns = zip(*(values for _, values in found.values()), strict=True)
+            return times, item.at(tuple(self._through(tuple(found), column) for column in columns))
+        except MorePoints as error:
+            raise Unexplained(f"{_what(item)}: {error}") from error
+
+    def _through(self, runs: tuple[int, ...], values: Iterable[Size]) -> Expr:
+        known = self._interpolations
+        if runs not in known:
+            known[runs] = Interpolation([self._points[run] for run in runs])
+        return known[runs].polynomial([Integer(1) * each for each in values])
+
+
+def _slots(items: Iterable[Each]) -> dict[tuple[Each, int], tuple[int, tuple[Size, ...]]]:
+    """Things of one run by what they are and, where their sizes differ, which of them: how many, and their sizes."""
+    tally: Tally[Each] = Tally()
     for each in items:
-        found[replace(each, module=pattern(each.module), times=1)] += each.times
-    return found
+        tally[replace(each, module=pattern(each.module), times=1)] += each.times  # type: ignore[call-arg]
+    return dict(_numbered(tally))
 
 
-def _fitted(numbers: Sequence[Mapping[str, int]], tallies: Sequence[Tally[Item]]) -> dict[Item, Expr]:
-    fit = _fit(numbers)
-    items = dict.fromkeys(item for tally in tallies for item in tally)
-    return {item: fit([tally[item] for tally in tallies], item) for item in items}
+def _numbered(tally: Mapping[Each, int]) -> Iterator[tuple[tuple[Each, int], tuple[int, tuple[Size, ...]]]]:
+    alike: Tally[Each] = Tally()
+    for each, times in tally.items():
+        nameless = each.at(tuple(Integer(0) for _ in each.values))
+        yield (nameless, alike[nameless]), (times, each.values)
+        alike[nameless] += 1
 
 
-def _fit(numbers: Sequence[Mapping[str, int]]) -> Callable[[Sequence[int], object], Expr]:
-    """From a count in each run to its affine form."""
-    names = list(numbers[0])
-    rows = Matrix([[1, *(each[name] for name in names)] for each in numbers])
-    chosen = rows.T.rref()[1]
-    if len(chosen) < len(names) + 1:
-        raise NotAffine(f"{len(numbers)} runs do not tell what depends on {', '.join(names)}; give more, all apart")
-    solve = rows.extract(list(chosen), list(range(rows.cols))).inv()
-    terms = Matrix([1, *(symbol(name) for name in names)])
+def _what(item: Item) -> str:
+    said = [str(getattr(item, name)) for name in ("operator", "phase", "name") if hasattr(item, name)]
+    return " ".join([*said, f"of {item.module or 'the model'}"])
 
-    def fit(counts: Sequence[int], item: object) -> Expr:
-        factors = solve * Matrix([counts[row] for row in chosen])
-        if list(rows * factors) != list(counts):
-            raise NotAffine(f"{item} comes {list(counts)} times at {[dict(each) for each in numbers]}: not affine")
-        return (factors.T * terms)[0]
 
-    return fit
+__all__ = ["Call", "Merged", "Record", "Runs", "Stored", "Unexplained", "macs", "merged", "merged_family", "sizes"]

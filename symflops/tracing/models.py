@@ -50,8 +50,7 @@ class Built:
     def scope(self) -> Iterator[None]:
         """The scope in which the module runs; it may be entered inside or outside a dispatch mode that counts."""
         with ExitStack() as stack:
-            if type(self.module).__module__.startswith("transformers."):
-                stack.enter_context(_one_sequence_per_row())
+            stack.enter_context(one_sequence_per_row())
             if self.mode is not None:
                 stack.enter_context(self.mode)
             yield
@@ -202,12 +201,15 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 @contextmanager
-def _one_sequence_per_row() -> Iterator[None]:
+def one_sequence_per_row() -> Iterator[None]:
     """A scope in which transformers takes every row of tokens for one sequence without padding.
 
     It looks for packed sequences and padding in the values, which shapes alone do not have. On meta that fails; on fake
     tensors it assumes packed sequences, so that attention gets a dense mask where a real run has `is_causal`.
     """
+    if "transformers" not in sys.modules:
+        yield
+        return
     from transformers import masking_utils, modeling_utils
 
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Runs a module and takes down each contraction with its axes' sizes, every parameter, every tensor saved for backward.
+"""Runs a module and takes down each contraction with its axes' sizes, each call's bytes, parameters, saved tensors.
 
 The same on concrete sizes and on symbolic ones; what stands in a record for a size is the caller's to say.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import index
 from typing import Any
 
@@ -16,12 +17,20 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from symflops.tracing.counter import Counter, call
-from symflops.tracing.records import Record, Run, Size, Stored
+from symflops.tracing.records import Call, Record, Run, Size, Stored
 from symflops.tracing.rules import Einsum, axes
 from symflops.tracing.rules.registry import Pricing
 
 Convert = Callable[[Any], Size]
 """How a size as torch has it stands in a record: `operator.index` for numbers."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    """The contractions of one call with their sizes; elements worked on, bytes read and bytes written."""
+
+    einsums: tuple[tuple[str, tuple[Size, ...]], ...]
+    amounts: tuple[Size, Size, Size]
 
 
 class Recorder(Counter):
@@ -43,10 +52,12 @@ class Recorder(Counter):
         self._convert = convert
         self._parameters = {_storage(each): each for each in module.parameters()}
         self._records: Tally[tuple[str, str, str, str, tuple[Size, ...]]] = Tally()
+        self._calls: Tally[tuple[str, str, str, str, Size, Size, Size]] = Tally()
         self._saved: dict[int, tuple[str, Tensor]] = {}
 
     def __enter__(self) -> Recorder:
         self._records.clear()
+        self._calls.clear()
         self._saved.clear()
         super().__enter__()
         self._exit.enter_context(saved_tensors_hooks(self._keep, lambda tensor: tensor))
@@ -60,20 +71,34 @@ class Recorder(Counter):
             records=tuple(Record(*key, times=times) for key, times in self._records.items()),
             parameters=tuple(self._named(name, each) for name, each in self._module.named_parameters()),
             saved=tuple(_times(stored, times) for stored, times in saved.items()),
+            calls=tuple(Call(*key, times=times) for key, times in self._calls.items()),
         )
 
     def _ran(
         self, key: tuple[str, Any, str], pricing: Pricing, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         self._touch(key, pricing)
-        if pricing.works is None:
+        if pricing.kind == "free":
             return
         path, operator, phase = key
-        works = pricing.works(result, *args, **kwargs)
-        for work in works if isinstance(works, tuple) else (works,):
-            if isinstance(work, Einsum):
-                sizes = tuple(self._convert(work.sizes[axis]) for axis in axes(work.spec))
-                self._records[path, str(operator), phase, work.spec, sizes] += 1
+        done = self._done(pricing, result, args, kwargs)
+        for spec, sizes in done.einsums:
+            self._records[path, str(operator), phase, spec, sizes] += 1
+        self._calls[path, str(operator), phase, pricing.kind, *done.amounts] += 1
+
+    def _done(self, pricing: Pricing, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Done:
+        """What a call did, in converted sizes."""
+        works = () if pricing.works is None else pricing.works(result, *args, **kwargs)
+        every = works if isinstance(works, tuple) else (works,)
+        elements = sum(work.count for work in every if not isinstance(work, Einsum))
+        read, written = pricing.traffic(result, args, kwargs)
+        return _Done(
+            einsums=tuple((each.spec, self._axes(each)) for each in every if isinstance(each, Einsum)),
+            amounts=(self._convert(elements), self._convert(read), self._convert(written)),
+        )
+
+    def _axes(self, work: Einsum) -> tuple[Size, ...]:
+        return tuple(self._convert(work.sizes[axis]) for axis in axes(work.spec))
 
     def _keep(self, tensor: Tensor) -> Tensor:
         """Called by autograd with each tensor that it saves; views of one storage are one saved tensor."""

@@ -12,8 +12,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import torch
 from sympy import Eq, Expr, Mod
@@ -21,11 +22,13 @@ from torch import Tensor, nn
 
 from symflops.errors import SizeError
 from symflops.tracing.domain import Domain, domain
+from symflops.tracing.fake_kernels import Routing
 from symflops.tracing.recorder import record, record_forward
-from symflops.tracing.records import Run, Size, Stored
+from symflops.tracing.records import Item, Run, Size
 from symflops.tracing.shape_env import Evaluated, SymbolicSizes
 from symflops.tracing.symbolic_scope import MODEL_CODE, loaded, symbolic_scope
 
+Each = TypeVar("Each", bound=Item)
 Loss = Callable[[Any], Tensor]
 Build = Callable[[Mapping[str, Any]], tuple[nn.Module, object, Loss]]
 """From sizes by name, integers or symbolic ones, to a module, its inputs and the scalar loss of its output."""
@@ -66,19 +69,30 @@ class Traced:
         return tuple(dict.fromkeys(name for each in self.specialised for name in each.symbols))
 
 
-def symbolic_run(build: Build, sizes: Mapping[str, int], code: tuple[str, ...] = MODEL_CODE) -> Traced:
+def symbolic_run(
+    build: Build,
+    sizes: Mapping[str, int],
+    numbers: Mapping[str, int] = MappingProxyType({}),
+    code: tuple[str, ...] = MODEL_CODE,
+) -> Traced:
     """A forward and a backward pass over symbols, of the module in eval mode.
 
     ``sizes`` maps names of the notation to hints, different values of at least 2, which answer what code asks of a
-    size; ``code`` are the beginnings of the names of modules in which `int` keeps symbols. Raises `SizeError` for
-    hints that will not do, `UnknownName` for a name that the notation lacks; errors of the model pass through.
+    size; ``numbers`` are sizes that stay numbers. ``code`` are the beginnings of the names of modules in which `int`
+    keeps symbols. Raises `SizeError` for hints that will not do, `UnknownName` for a name that the notation lacks;
+    errors of the model pass through.
     """
-    return _traced(build, sizes, code, record)
+    return _traced(build, sizes, numbers, code, record)
 
 
-def symbolic_forward(build: Build, sizes: Mapping[str, int], code: tuple[str, ...] = MODEL_CODE) -> Traced:
+def symbolic_forward(
+    build: Build,
+    sizes: Mapping[str, int],
+    numbers: Mapping[str, int] = MappingProxyType({}),
+    code: tuple[str, ...] = MODEL_CODE,
+) -> Traced:
     """As `symbolic_run`, the forward pass alone."""
-    return _traced(build, sizes, code, _forward)
+    return _traced(build, sizes, numbers, code, _forward)
 
 
 def _forward(module: nn.Module, inputs: object, loss: Loss, convert: Callable[[Any], Any]) -> Run:
@@ -98,14 +112,19 @@ def set_fields(config: Any, **fields: Any) -> Any:
     return config
 
 
-def _traced(build: Build, hints: Mapping[str, int], code: tuple[str, ...], run_of: Callable[..., Run]) -> Traced:
+def _traced(
+    build: Build,
+    hints: Mapping[str, int],
+    numbers: Mapping[str, int],
+    code: tuple[str, ...],
+    run_of: Callable[..., Run],
+) -> Traced:
     _check_hints(hints)
-    own = getattr(build, "__module__", None)
-    code = (*code, own) if own else code
+    code = (*code, getattr(build, "__module__", None) or MODEL_CODE[0])
     before = loaded(code)
-    sizes, run = _run(build, hints, code, run_of)
+    sizes, run = _run(build, hints, numbers, code, run_of)
     if loaded(code) != before:  # The builder imported model code, which has to be there before its `int` is replaced.
-        sizes, run = _run(build, hints, code, run_of)
+        sizes, run = _run(build, hints, numbers, code, run_of)
     found = domain(sizes.guards)
     resolved = _resolved(run, found)
     present = {each.name for size in _every_size(resolved) for each in getattr(size, "free_symbols", ())}
@@ -113,11 +132,16 @@ def _traced(build: Build, hints: Mapping[str, int], code: tuple[str, ...], run_o
 
 
 def _run(
-    build: Build, hints: Mapping[str, int], code: tuple[str, ...], run_of: Callable[..., Run]
+    build: Build,
+    hints: Mapping[str, int],
+    numbers: Mapping[str, int],
+    code: tuple[str, ...],
+    run_of: Callable[..., Run],
 ) -> tuple[SymbolicSizes, Run]:
     sizes = SymbolicSizes(hints)
-    with symbolic_scope(code), sizes.mode:
-        module, inputs, loss = build(sizes.values)
+    every = {**numbers, **sizes.values}
+    with symbolic_scope(code, Routing.of(every)), sizes.mode:
+        module, inputs, loss = build(every)
         return sizes, run_of(module.eval(), inputs, loss, convert=sizes.closed_form)
 
 
@@ -156,20 +180,20 @@ def _resolved(run: Run, found: Domain) -> Run:
             known[size] = found.resolve(size)
         return known[size]
 
+    def resized(item: Each) -> Each:
+        return item.at(tuple(map(one, item.values)))
+
     return Run(
-        records=tuple(replace(each, sizes=tuple(map(one, each.sizes))) for each in run.records),
-        parameters=tuple(_reshaped(each, one) for each in run.parameters),
-        saved=tuple(_reshaped(each, one) for each in run.saved),
+        records=tuple(resized(each) for each in run.records),
+        parameters=tuple(resized(each) for each in run.parameters),
+        saved=tuple(resized(each) for each in run.saved),
+        calls=tuple(resized(each) for each in run.calls),
     )
 
 
-def _reshaped(stored: Stored, one: Callable[[Size], Size]) -> Stored:
-    return replace(stored, shape=tuple(map(one, stored.shape)))
-
-
 def _every_size(run: Run) -> list[Size]:
-    stored = (*run.parameters, *run.saved)
-    return [size for each in run.records for size in each.sizes] + [size for each in stored for size in each.shape]
+    items: tuple[Item, ...] = (*run.records, *run.parameters, *run.saved)
+    return [size for each in items for size in each.values]
 
 
 __all__ = [

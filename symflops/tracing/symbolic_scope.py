@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch._subclasses import fake_impls
 
+from symflops.tracing.fake_kernels import Routing, fake_kernels
 from symflops.tracing.models import without_initialisers
 
 MODEL_CODE: Final = ("transformers.models.", "transformers.modeling_rope_utils", "transformers.pytorch_utils")
 """Modules whose name starts so get an `int` that keeps symbols; a builder's own module is added to them."""
 _SYMBOLIC: Final = (torch.SymInt, torch.SymFloat)
+_ATTENTION: Final = "scaled_dot_product_attention"
 
 
 class _Kept(type):
@@ -67,13 +68,18 @@ def _scalar(value: Any, *, dtype: torch.dtype | None = None, **kwargs: Any) -> T
     return torch.empty((), dtype=dtype or whole, **kwargs)
 
 
+def _attention(plain: Callable[..., Tensor], *args: Any, scale: Any = None, **kwargs: Any) -> Tensor:
+    """Fused attention wants its scale as a number; no size depends on which."""
+    return plain(*args, scale=1.0 if isinstance(scale, _SYMBOLIC) else scale, **kwargs)
+
+
 @contextmanager
-def symbolic_scope(code: Iterable[str] = MODEL_CODE) -> Iterator[None]:
+def symbolic_scope(code: Iterable[str] = MODEL_CODE, routing: Routing | None = None) -> Iterator[None]:
     """A scope in which layers and configs take symbolic sizes, initialisers do nothing, and conversions keep symbols.
 
     `math.sqrt` of a symbol gives a symbolic float, `torch.tensor` a tensor without value; `int`, in loaded modules
     whose name starts with one of ``code``, a symbolic integer. What these do not reach is evaluated by torch, and
-    that is taken down.
+    that is taken down. ``routing`` says what data decides, see `fake_kernels`.
     """
     stubs = _stubs()
     originals = {id(stub): getattr(owner, name) for (owner, name), stub in stubs.items()}
@@ -82,7 +88,7 @@ def symbolic_scope(code: Iterable[str] = MODEL_CODE) -> Iterator[None]:
         with ExitStack() as stack:
             stack.enter_context(without_initialisers())
             stack.enter_context(_global(torch.nn.modules.normalization, "numbers", _Numbers))
-            stack.enter_context(_fake_kernels())
+            stack.enter_context(fake_kernels(routing))
             stack.enter_context(_configs())
             for (owner, name), stub in stubs.items():
                 stack.enter_context(_global(owner, name, stub))
@@ -99,6 +105,7 @@ def _stubs() -> dict[tuple[Any, str], Any]:
     return {
         (math, "sqrt"): partial(_symbolic, math.sqrt, torch.sym_sqrt),
         (torch, "tensor"): partial(_symbolic, torch.tensor, _scalar),
+        (torch.nn.functional, _ATTENTION): partial(_attention, getattr(torch.nn.functional, _ATTENTION)),
         **{(torch.nn.init, name): partial(_untouched) for name in names},
     }
 
@@ -152,36 +159,3 @@ def _configs() -> Iterator[None]:
 
     with _global(library, "type_validator", lenient):
         yield
-
-
-def _baddbmm(mode: Any, function: Any, added: Tensor, left: Tensor, right: Tensor, **_: Any) -> Tensor:
-    with mode:
-        return left.new_empty((left.shape[0], left.shape[1], right.shape[2]))
-
-
-def _pad(mode: Any, function: Any, x: Tensor, pad: list[Any], *_: Any, **__: Any) -> Tensor:
-    """Padding comes in pairs, for the last axis first."""
-    added = [before + after for before, after in zip(pad[::2], pad[1::2], strict=True)][::-1]
-    added = [0] * (x.dim() - len(added)) + added
-    with mode:
-        return x.new_empty([size + more for size, more in zip(x.shape, added, strict=True)])
-
-
-_KERNELS: Final = {torch.ops.aten.baddbmm.default: _baddbmm, torch.ops.aten.constant_pad_nd.default: _pad}
-"""Operators whose kernels for shapes want numbers in torch 2.13; these take symbols."""
-
-
-@contextmanager
-def _fake_kernels() -> Iterator[None]:
-    checks: list[Any] = fake_impls.op_implementations_checks
-    added = [(partial(_is, function), kernel) for function, kernel in _KERNELS.items()]
-    checks[:0] = added
-    try:
-        yield
-    finally:
-        for each in added:
-            checks.remove(each)
-
-
-def _is(wanted: Any, function: Any) -> bool:
-    return function is wanted

@@ -11,9 +11,10 @@ import copy
 import difflib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
@@ -28,11 +29,23 @@ from symflops.tracing import configs, fields
 from symflops.tracing.fields import Meanings
 from symflops.tracing.models import STORAGE_FIELDS, Built, _made, _place, without_initialisers
 from symflops.tracing.reference import Attention
+from symflops.tracing.sampling import distinct, draw
 from symflops.tracing.userfiles import load
 
 Sizes = Mapping[str, Any]
-Maker = Callable[[Sizes, Attention], nn.Module]
+Maker = Callable[[Sizes, "Kernels"], nn.Module]
 UNCHANGED: Meanings = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """How a transformers model computes: its attention, and its experts (None: as the class does by default)."""
+
+    attention: Attention = "eager"
+    experts: str | None = None
+
+
+EAGER = Kernels()
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Target:
 
     ``sizes`` names every size of the notation that it has, with a small value to run it at; ``dimensions`` says what
     each is in the fields of its config. ``conditions`` are relations to keep when sizes are varied. ``defaults`` are
-    the fields as the class (or the file) has them. ``attentions`` are the implementations it can be built with.
+    the fields as the class (or the file) has them. ``attentions`` and ``experts`` are the kernels it can be built with.
     """
 
     name: str
@@ -50,6 +63,7 @@ class Target:
     dimensions: Mapping[str, str]
     conditions: tuple[Boolean, ...]
     attentions: tuple[Attention, ...]
+    experts: tuple[str, ...]
     make: Maker = field(repr=False)
 
     @property
@@ -57,19 +71,27 @@ class Target:
         """The sizes that drive loops in the code: they must be plain integers."""
         return frozenset(filter(fields.is_structural, self.sizes))
 
-    def build(self, sizes: Sizes, attention: Attention = "eager") -> nn.Module:
+    def build(self, sizes: Sizes, kernels: Kernels = EAGER) -> nn.Module:
         """The model at these sizes, in eval mode and without initialised weights, on the current device.
 
         Sizes are integers, or torch's symbolic integers where they are not ``structural``; those not given are as in
-        ``self.sizes``. Raises `ConfigError` for an attention that the class does not have.
+        ``self.sizes``. Raises `ConfigError` for kernels that the class does not have.
         """
-        if attention not in self.attentions:
-            raise ConfigError(f"{self.name} has no {attention!r} attention; it has {', '.join(self.attentions)}")
+        self.accept(kernels)
         with without_initialisers():
-            return self.make({**self.sizes, **sizes}, attention).eval()
+            return self.make({**self.sizes, **sizes}, kernels).eval()
+
+    def accept(self, kernels: Kernels) -> None:
+        """Raises `ConfigError` for kernels that the class does not have."""
+        for what, given, known in (
+            ("attention", kernels.attention, self.attentions),
+            ("experts", kernels.experts or "default", ("default", *self.experts)),
+        ):
+            if given not in known:
+                raise ConfigError(f"{self.name} has no {given!r} {what}; it has {', '.join(known)}")
 
     def concrete(
-        self, sizes: Mapping[str, int], attention: Attention = "eager", device: str = "meta", dtype: str = "float32"
+        self, sizes: Mapping[str, int], kernels: Kernels = EAGER, device: str = "meta", dtype: str = "float32"
     ) -> Built:
         """The model at integer sizes, with the scope to run it in; ``device`` is as in `symflops.tracing.models.build`.
 
@@ -78,7 +100,7 @@ class Target:
         """
         place, mode = _place(device)
         kind: torch.dtype = getattr(torch, dtype)
-        module = _made(lambda: self.build(sizes, attention), place, mode, kind)
+        module = _made(lambda: self.build(sizes, kernels), place, mode, kind)
         return Built(module, self.name, None, place, mode)
 
 
@@ -205,12 +227,15 @@ def _of_class(model: Any, config: Any, overrides: Meanings) -> Target:
     dimensions = configs.dimensions(qualified) | kinds
     free = sorted({each.name for meaning in qualified.values() for each in meaning.free_symbols})
     run = ("n_batch",) if model.main_input_name == "pixel_values" and len(parts) == 1 else ("n_batch", "n_seq")
-    names = [*dict.fromkeys([*free, *kinds, *run])]
+    routed = ("n_routed",) if "n_expert" in free else ()
+    names = [*dict.fromkeys([*free, *kinds, *run, *routed])]
+    conditions = configs.conditions(qualified, names)
     _import_parts(config)
 
-    def make(sizes: Sizes, attention: Attention) -> nn.Module:
+    def make(sizes: Sizes, kernels: Kernels) -> nn.Module:
         changed = copy.deepcopy(config)
-        changed._attn_implementation = attention
+        changed._attn_implementation = kernels.attention
+        changed._experts_implementation = kernels.experts
         for (_, part), (_, _, inner) in zip(parts, _parts(changed), strict=True):
             inner.__dict__.update(part.at(sizes))
         module: nn.Module = model(changed)
@@ -219,12 +244,37 @@ def _of_class(model: Any, config: Any, overrides: Meanings) -> Target:
     return Target(
         name=f"hf:{model.__name__}",
         defaults=MappingProxyType(config.to_dict()),
-        sizes=MappingProxyType({name: fields.hint(name) for name in names}),
+        sizes=_small(names, conditions),
         dimensions=MappingProxyType(dimensions),
-        conditions=configs.conditions(qualified, names),
+        conditions=conditions,
         attentions=("eager", "sdpa") if getattr(model, "_supports_sdpa", False) else ("eager",),
+        experts=EXPERTS if "n_expert" in names and _experts_can_be_set(model) else (),
         make=make,
     )
+
+
+EXPERTS = ("eager", "batched_mm", "grouped_mm")
+"""How transformers can run experts: a loop over those that are hit, a product for each choice, grouped products."""
+
+
+def _experts_can_be_set(model: Any) -> bool:
+    return bool(getattr(model, "_can_set_experts_implementation", lambda: False)())
+
+
+def _small(names: list[str], conditions: tuple[Boolean, ...]) -> Mapping[str, int]:
+    """A small size for each name: apart where code must not take two for one, and as many layers as there are kinds."""
+    start = {name: fields.hint(name) for name in names}
+    layers = {name: (1, 4) for name in names if name.startswith("n_layer")}
+    counted = draw(
+        {name: layers.get(name, (size, size)) for name, size in start.items()}, _among(conditions, layers), Random(0)
+    )
+    symbolic = [name for name in names if not fields.is_structural(name)]
+    return MappingProxyType(distinct({**start, **{name: counted[name] for name in layers}}, symbolic, conditions))
+
+
+def _among(conditions: tuple[Boolean, ...], names: Collection[str]) -> tuple[Boolean, ...]:
+    """The conditions on these names alone."""
+    return tuple(each for each in conditions if {symbol.name for symbol in each.free_symbols} <= set(names))
 
 
 def _import_parts(config: Any) -> None:
@@ -249,9 +299,10 @@ def _of_file(path: Path, factory: str, overrides: Meanings) -> Target:
             f"{path}:{factory}: no meaning is known for parameter {unknown[0]!r}; give it a default or say what it is"
         )
     free = sorted({each.name for meaning in meaning_of.values() for each in meaning.free_symbols})
-    names = [*free, "n_batch", "n_seq"]
+    names = list(dict.fromkeys([*free, "n_batch", "n_seq", *(("n_routed",) if "n_expert" in free else ())]))
+    conditions = configs.conditions(meaning_of, names)
 
-    def make(sizes: Sizes, attention: Attention) -> nn.Module:
+    def make(sizes: Sizes, kernels: Kernels) -> nn.Module:
         module = function(**{name: configs.value_at(meaning, sizes) for name, meaning in meaning_of.items()})
         if not isinstance(module, nn.Module):
             raise ConfigError(f"{path}:{factory} returned a {type(module).__name__}, not a torch.nn.Module")
@@ -260,10 +311,11 @@ def _of_file(path: Path, factory: str, overrides: Meanings) -> Target:
     return Target(
         name=f"{path}:{factory}",
         defaults=MappingProxyType(given),
-        sizes=MappingProxyType({name: fields.hint(name) for name in dict.fromkeys(names)}),
+        sizes=_small(names, conditions),
         dimensions=MappingProxyType(configs.dimensions(meaning_of)),
-        conditions=configs.conditions(meaning_of, names),
+        conditions=conditions,
         attentions=("eager", "sdpa"),
+        experts=(),
         make=make,
     )
 

@@ -1,6 +1,7 @@
 """Closed forms from unmodified code: run it on symbolic sizes, make its layers a symbol, and certify what was found.
 
-Where code turns a symbol into a number, the trace is refused with the line that does it: never a wrong formula.
+Where code turns a symbol into a number, the dependence on it is recovered from runs at several values; where that
+finds nothing, the trace is refused with the line of the code: never a wrong formula.
 
 >>> found = trace("hf:llama", certify=2)
 >>> found.dimensions["d_head"], found.certificate.equal
@@ -12,49 +13,24 @@ Where code turns a symbol into a number, the trace is refused with the line that
 
 from __future__ import annotations
 
-import random
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from os import sep
 from typing import Any
 
-import torch
-from sympy import Expr, GreaterThan, LessThan, Mod, expand
-from sympy.core.relational import Relational
+from sympy import Expr, expand
 from sympy.logic.boolalg import Boolean
-from torch import Tensor, nn
+from torch import nn
 
-from symflops.errors import SymflopsError
 from symflops.measures import params_without
-from symflops.notation import symbol
+from symflops.notation import n_active, n_batch, n_expert, n_routed, n_seq, symbol
+from symflops.tracing.certificate import Certificate, Claims, NotCertified, certified, measured
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
-from symflops.tracing.merging import Merged, macs, merged_family
-from symflops.tracing.recorder import record
-from symflops.tracing.symbolic import Traced, symbolic_run
-from symflops.tracing.targets import Target, resolve
-
-Stage = Callable[[str, int, int], None]
-_FEWEST_LAYERS = 2
-_LARGEST = 24
-_TRIES = 500
-
-
-class NotSymbolic(SymflopsError):
-    """Code that turns a symbolic size into a number, so that what follows holds for that number alone."""
-
-
-class NotCertified(SymflopsError):
-    """A closed form that the concrete module contradicts: it is not shown."""
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """At how many random sizes, none of them used before, the concrete module gave exactly the closed forms' values."""
-
-    points: int
-    equal: bool
+from symflops.tracing.merging import Merged, macs
+from symflops.tracing.models import one_sequence_per_row
+from symflops.tracing.recovery import Family, NotSymbolic, Recovered, Stage, family
+from symflops.tracing.symbolic import Loss, Traced, symbolic_run
+from symflops.tracing.targets import Kernels, Target, resolve
 
 
 @dataclass(frozen=True)
@@ -63,9 +39,11 @@ class Trace:
 
     ``params`` are all distinct parameters, ``N`` those without token and position tables and logits; ``C_forward``
     and ``C_backward`` are FLOPs of a batch as executed (convention torch), ``saved_bytes`` those of the tensors kept
-    for the backward pass at 4 bytes for each element. ``dimensions`` says what each size is in the config's fields.
-    All hold in the ``domain``, for sizes of at least 2; ``saved_bytes`` also needs ``saved_domain``: where the code
-    would take another way, such as copying heads only where there are fewer for keys than for queries.
+    for the backward pass, ``bytes_read`` and ``bytes_written`` what the operators of the forward pass move, all at 4
+    bytes for each element. ``dimensions`` says what each size is in the config's fields, ``recovered`` which sizes
+    were numbers in every run. All hold in the ``domain``, for sizes of at least 2; ``saved_bytes`` also needs
+    ``saved_domain``: where the code would take another way, such as copying heads only where there are fewer for keys
+    than for queries. ``notes`` are what else a reader has to know.
     """
 
     target: str
@@ -76,9 +54,13 @@ class Trace:
     C_forward: Expr
     C_backward: Expr
     saved_bytes: Expr
+    bytes_read: Expr | None
+    bytes_written: Expr | None
     dimensions: Mapping[str, str]
+    recovered: tuple[Recovered, ...]
     domain: tuple[Boolean, ...]
     saved_domain: tuple[Boolean, ...]
+    notes: tuple[str, ...]
     certificate: Certificate
 
     def operations(self) -> Iterator[tuple[str, str, Expr]]:
@@ -88,163 +70,76 @@ class Trace:
                 yield each.module, each.operator, expand(2 * times * macs(each))
 
 
-def trace(text: str, attention: Any = "eager", certify: int = 8, stage: Stage = lambda what, done, of: None) -> Trace:
+def _silent(what: str, done: int, of: int) -> None:
+    """No progress shown."""
+
+
+def trace(
+    text: str, attention: Any = "eager", certify: int = 8, stage: Stage = _silent, experts: str | None = None
+) -> Trace:
     """Trace a target: ``hf:LlamaForCausalLM``, ``hf:llama``, a config.json, or ``path/to/model.py:factory``.
 
-    ``certify`` is the number of random sizes to compare with the concrete module. Raises `ConfigError` for a target
-    that is none, `NotSymbolic` where code loses a symbol, `NotCertified` where the module contradicts the formula.
+    ``attention`` is eager or sdpa, ``experts`` how a mixture runs (eager, batched_mm, grouped_mm; None is the class's
+    default); ``certify`` is the number of random sizes to compare with the concrete module. Raises `ConfigError` for a
+    target that is none or has no such kernels, `NotSymbolic` where no formula was found, `NotCertified` where the
+    module contradicts the formula.
     """
-    target = resolve(text)
-    if getattr(target, "attentions", None) and attention not in target.attentions:
-        raise SymflopsError(f"{target.name} has no {attention!r} attention; it has {', '.join(target.attentions)}")
-    runs, traced = [], None
-    points = list(_layer_points(sorted(target.structural)))
-    for done, numbers in enumerate(points):
-        stage("running the code on symbols", done, len(points) + certify)
-        traced = _symbolic(target, numbers, attention)
-        runs.append((numbers, traced.run))
-    found = merged_family(runs)
-    network = lift_merged(found)
-    conditions = (*target.conditions, *(traced.domain.conditions if traced else ()))
-    result = Trace(
+    target, kernels = resolve(text), Kernels(attention, experts)
+    target.accept(kernels)
+    found = family(_runs(target, kernels), target.sizes, target.structural, target.conditions, stage)
+    claims = _claims(target, found)
+    certificate = certified(claims, target, kernels, certify, lambda done: stage("certifying", done, certify))
+    routed, notes = _routing(found.merged, target)
+    network = lift_merged(routed)
+    return Trace(
         target=target.name,
         network=network,
-        merged=found,
-        params=found.params,
+        merged=routed,
         N=params_without(network),
-        C_forward=found.flops("forward"),
-        C_backward=found.flops("backward", "recompute"),
-        saved_bytes=found.saved_bytes,
+        **measured(routed),
         dimensions=target.dimensions,
-        domain=tuple(dict.fromkeys(conditions)),
-        saved_domain=traced.domain.generic if traced else (),
-        certificate=Certificate(0, True),
+        recovered=found.recovered,
+        domain=claims.domain,
+        saved_domain=found.generic,
+        notes=(*found.notes, *notes),
+        certificate=certificate,
     )
-    return _certified(result, target, attention, certify, lambda done: stage("certifying", done, len(points) + certify))
 
 
-def _layer_points(names: list[str]) -> Iterator[dict[str, int]]:
-    """Numbers of layers to run at: a base, one more of each kind, and two further runs that confirm."""
-    base = dict.fromkeys(names, _FEWEST_LAYERS)
-    yield base
-    for name in names:
-        yield {**base, name: base[name] + 1}
-    if names:
-        yield {name: number + 1 + place for place, (name, number) in enumerate(base.items())}
-        yield {name: number + 2 + 2 * place for place, (name, number) in enumerate(base.items())}
+def _claims(target: Target, found: Family) -> Claims:
+    """The forms, in the domain that the code asks for; of sizes that it loses, only where values of them were drawn."""
+    lost = {symbol(name) for name in target.sizes if name not in found.symbolic}
+    narrowed = [each for each in target.conditions if each.free_symbols & lost]
+    domain = tuple(dict.fromkeys((*found.conditions, *narrowed)))
+    moved = dict.fromkeys(("saved_bytes", "bytes_read", "bytes_written"), found.generic)
+    forms = {name: form for name, form in measured(found.merged).items() if form is not None}
+    return Claims(forms, domain, tuple(dict.fromkeys((*domain, *target.conditions))), moved)
 
 
-def _symbolic(target: Target, numbers: Mapping[str, int], attention: Any) -> Traced:
-    hints = {name: hint for name, hint in target.sizes.items() if name not in target.structural}
+def _routing(found: Merged, target: Target) -> tuple[Merged, tuple[str, ...]]:
+    """Where data decides which expert takes which token: each takes its share, and sums over experts are exact."""
+    if not any(n_routed in getattr(form, "free_symbols", ()) for form in measured(found).values()):
+        return found, ()
+    choices = n_active * n_batch * n_seq
+    if not {"n_active", "n_expert"} <= set(target.sizes):
+        return found, ("routing depends on data: n_routed tokens reach each expert",)
+    share = choices / n_expert
+    said = f"routing depends on data: each expert is given {share} tokens; sums over experts do not depend on it"
+    return found.at({n_routed: share}), (said,)
 
-    def build(sizes: Mapping[str, Any]) -> tuple[nn.Module, object, Callable[[Any], Tensor]]:
-        module = target.build({**numbers, **sizes}, attention)
+
+def _runs(target: Target, kernels: Kernels) -> Any:
+    """From numbers and hints to a run of the target on symbols."""
+
+    def build(sizes: Mapping[str, Any]) -> tuple[nn.Module, object, Loss]:
+        module = target.build(sizes, kernels)
         return module, inputs(module, sizes), loss
 
-    try:
-        traced = symbolic_run(build, hints)
-    except SymflopsError:
-        raise
-    except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        place = f"{type(error).__name__}: {said} at {_line_of(error)}"
-        raise NotSymbolic(f"{target.name} does not run on symbolic sizes: {place}") from error
-    if traced.specialised:
-        first = "; ".join(str(each) for each in traced.specialised[:3])
-        raise NotSymbolic(f"{target.name} turns sizes into numbers ({first}); recovering such sizes is not built yet")
-    return traced
+    def run(numbers: Mapping[str, int], hints: Mapping[str, int]) -> Traced:
+        with one_sequence_per_row():
+            return symbolic_run(build, hints, numbers)
 
-
-def _line_of(error: Exception) -> str:
-    """File and line of the model's code where an error came from: the innermost that is not torch's."""
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if f"{sep}torch{sep}" not in each.filename]
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown line"
-
-
-def _certified(result: Trace, target: Target, attention: Any, points: int, stage: Callable[[int], None]) -> Trace:
-    """The trace with its certificate, or an error that shows the sizes where the module differs."""
-    forms = {
-        "params": result.params,
-        "C_forward": result.C_forward,
-        "C_backward": result.C_backward,
-        "saved_bytes": result.saved_bytes,
-    }
-    done, refused = 0, 0
-    for sizes in random_sizes(target, result.domain, 3 * points):
-        if done == points:
-            break
-        stage(done)
-        values = {symbol(name): value for name, value in sizes.items()}
-        try:
-            seen = concrete_values(target, sizes, attention)
-        except (AssertionError, IndexError, RuntimeError, ValueError) as error:
-            # The module itself refuses these sizes (a padding token beyond the vocabulary): others are drawn.
-            refused += 1
-            if refused > points:
-                raise NotCertified(f"{target.name} refuses most random sizes; the last: {error}") from error
-            continue
-        done += 1
-        apart = not all(_holds(condition, sizes) for condition in result.saved_domain)
-        claimed = [name for name in forms if not (apart and name == "saved_bytes")]
-        wrong = [name for name in claimed if forms[name].subs(values) != seen[name]]
-        if wrong:
-            shown = ", ".join(f"{name}={value}" for name, value in sizes.items())
-            said = "; ".join(f"{name}: {forms[name].subs(values)} by the formula, {seen[name]} in it" for name in wrong)
-            raise NotCertified(f"the module of {target.name} contradicts its closed form at {shown}: {said}")
-    return Trace(**{**vars(result), "certificate": Certificate(done, True)})
-
-
-def random_sizes(target: Target, domain: tuple[Boolean, ...], points: int) -> Iterator[dict[str, int]]:
-    """Random sizes inside a domain, not the hints, and the same ones every time."""
-    source, found = random.Random(target.name), 0
-    for _ in range(_TRIES):
-        if found == points:
-            return
-        drawn = (
-            source.randint(1, 5) if name in target.structural else source.randint(2, _LARGEST) for name in target.sizes
-        )
-        sizes = dict(zip(target.sizes, drawn, strict=True))
-        for condition in (*domain, *domain):
-            _mend(condition, sizes, source)
-        if all(_holds(condition, sizes) for condition in domain) and sizes != dict(target.sizes):
-            found += 1
-            yield sizes
-    raise SymflopsError(f"{target.name}: too few random sizes lie in the domain {', '.join(map(str, domain))}")
-
-
-def _holds(condition: Boolean, sizes: Mapping[str, int]) -> bool:
-    return bool(condition.subs({symbol(name): size for name, size in sizes.items()}) == True)  # noqa: E712
-
-
-def _mend(condition: Boolean, sizes: dict[str, int], source: random.Random) -> None:
-    """Move one size so that a condition holds: a multiple of what must divide it, or as large as it must be."""
-    if _holds(condition, sizes):
-        return
-    if not isinstance(condition, Relational):
-        return
-    left, right = condition.args
-    values = {symbol(name): size for name, size in sizes.items()}
-    if isinstance(left, Mod) and left.args[0].is_Symbol:
-        sizes[left.args[0].name] = int(left.args[1].subs(values)) * source.randint(1, 4)
-    elif isinstance(condition, LessThan) and right.is_Symbol:
-        sizes[right.name] = int(left.subs(values)) + source.randint(0, 9)
-    elif isinstance(condition, GreaterThan) and left.is_Symbol:
-        sizes[left.name] = int(right.subs(values)) + source.randint(0, 9)
-
-
-def concrete_values(target: Target, sizes: Mapping[str, int], attention: Any) -> dict[str, int]:
-    """What the module does at integer sizes: parameters, FLOPs forward and backward, bytes saved."""
-    built = target.concrete(sizes, attention, "meta" if attention == "eager" else "fake")
-    with built.scope():
-        with torch.device(built.device):
-            given = inputs(built.module, sizes)
-        run = merged_family([({}, record(built.module, given, loss))])
-    return {
-        "params": int(run.params),
-        "C_forward": int(run.flops("forward")),
-        "C_backward": int(run.flops("backward", "recompute")),
-        "saved_bytes": int(run.saved_bytes),
-    }
+    return run
 
 
 __all__ = ["Certificate", "NotCertified", "NotSymbolic", "Trace", "trace"]

@@ -1,0 +1,119 @@
+"""Certificates: closed forms compared, exactly, with the concrete module at random sizes that no run has seen."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sympy import Expr
+
+from symflops.errors import SymflopsError
+from symflops.notation import symbol
+from symflops.tracing.fake_kernels import Routing, fake_kernels
+from symflops.tracing.inputs import inputs, loss
+from symflops.tracing.merging import Merged, merged
+from symflops.tracing.recorder import record
+from symflops.tracing.sampling import Domain, draw, holds
+from symflops.tracing.targets import Kernels, Target
+
+_LARGEST = 24
+_MOST_LAYERS = 5
+
+
+class NotCertified(SymflopsError):
+    """A closed form that the concrete module contradicts: it is not shown."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """At how many random sizes, none of them used before, the concrete module gave exactly the closed forms' values."""
+
+    points: int
+    equal: bool
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Closed forms by name, and where they hold; ``apart`` holds further conditions for some of them, by name.
+
+    ``drawn`` is where sizes are drawn from: the part of the ``domain`` where the model is sure to exist.
+    """
+
+    forms: Mapping[str, Expr]
+    domain: Domain
+    drawn: Domain
+    apart: Mapping[str, Domain]
+
+    def at(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The values of the forms that are claimed at these sizes."""
+        values = {symbol(name): value for name, value in sizes.items()}
+        claimed = [name for name in self.forms if all(holds(each, sizes) for each in self.apart.get(name, ()))]
+        return {name: self.forms[name].subs(values) for name in claimed}
+
+
+def certified(
+    claims: Claims, target: Target, kernels: Kernels, points: int, stage: Callable[[int], None]
+) -> Certificate:
+    """Compare claims with the concrete module at ``points`` random sizes.
+
+    Sizes that the module itself refuses (a padding token beyond the vocabulary) are drawn anew. Raises `NotCertified`,
+    with the sizes, where the module differs, or refuses most sizes.
+    """
+    done, refused = 0, 0
+    for sizes in random_sizes(target, claims.drawn) if points else ():
+        stage(done)
+        try:
+            seen = concrete_values(target, sizes, kernels)
+        except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+            refused += 1
+            if refused > points:
+                raise NotCertified(f"{target.name} refuses most random sizes; the last: {error}") from error
+            continue
+        _compare(claims.at(sizes), seen, target.name, sizes)
+        done += 1
+        if done == points:
+            break
+    return Certificate(done, True)
+
+
+def _compare(claimed: Mapping[str, int], seen: Mapping[str, int], name: str, sizes: Mapping[str, int]) -> None:
+    wrong = [each for each, value in claimed.items() if value != seen[each]]
+    if wrong:
+        said = "; ".join(f"{each}: {claimed[each]} by the formula, {seen[each]} in it" for each in wrong)
+        shown = ", ".join(f"{each}={value}" for each, value in sizes.items())
+        raise NotCertified(f"the module of {name} contradicts its closed form at {shown}: {said}")
+
+
+def random_sizes(target: Target, domain: Domain) -> Iterator[dict[str, int]]:
+    """Random sizes inside a domain, not the hints, without end and the same ones every time."""
+    source = random.Random(target.name)
+    spans = {name: (1, _MOST_LAYERS) if name in target.structural else (2, _LARGEST) for name in target.sizes}
+    while True:
+        sizes = draw(spans, domain, source)
+        if sizes != dict(target.sizes):
+            yield sizes
+
+
+def concrete_values(target: Target, sizes: Mapping[str, int], kernels: Kernels) -> dict[str, int]:
+    """What the module does at integer sizes: parameters, FLOPs and bytes forward and backward, bytes saved."""
+    built = target.concrete(sizes, kernels, "fake")
+    with fake_kernels(Routing.of(sizes)), built.scope():
+        with torch.device(built.device):
+            given = inputs(built.module, sizes)
+        found = merged(record(built.module, given, loss))
+    return {name: int(form) for name, form in measured(found).items() if form is not None}
+
+
+def measured(found: Merged) -> dict[str, Any]:
+    """What is claimed of a model: each form by its name; None where there is none."""
+    return {
+        "params": found.params,
+        "C_forward": found.flops("forward"),
+        "C_backward": found.flops("backward", "recompute"),
+        "saved_bytes": found.saved_bytes,
+        "bytes_read": found.bytes_read("forward"),
+        "bytes_written": found.bytes_written("forward"),
+    }
