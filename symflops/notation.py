@@ -160,6 +160,7 @@ _TERMS = (
     Term(
         "n_state", _sub("n", "state"), "states of each channel of a state space model", "elements", {"hf": "state_size"}
     ),
+    Term("n_chunk", _sub("n", "chunk"), "tokens in a chunk of a scan", "tokens", {"hf": "chunk_size"}),
     Term("d_conv", _sub("d", "conv"), "taps of a causal convolution", "tokens", {"hf": "conv_kernel"}),
     Term("d_inner", _sub("d", "inner"), "channels of a state space model", "elements", {"hf": "expand*hidden_size"}),
     Term("r_dt", _sub("r", "dt"), "rank of the time steps", "elements", {"hf": "time_step_rank"}),
@@ -250,6 +251,7 @@ d_value = symbol("d_value")
 r_q = symbol("r_q")
 r_kv = symbol("r_kv")
 n_state = symbol("n_state")
+n_chunk = symbol("n_chunk")
 d_conv = symbol("d_conv")
 d_inner = symbol("d_inner")
 r_dt = symbol("r_dt")

@@ -122,7 +122,9 @@ def _in_tower(meaning: Expr, tower: str) -> Expr:
 
 
 def value_at(meaning: Expr, sizes: Mapping[str, Any]) -> Any:
-    """The value of a meaning at sizes that may be symbolic integers of torch, by `+`, `*` and `//` alone.
+    """The value of a meaning at sizes that may be symbolic integers of torch, by `+`, `*` and division.
+
+    A quotient of symbols is a symbolic float: code that multiplies it by its divisor has the whole again.
 
     >>> value_at(n.n_head * n.d_head / n.d_model, {"n_head": 6, "d_head": 16, "d_model": 48})
     2
@@ -133,7 +135,9 @@ def value_at(meaning: Expr, sizes: Mapping[str, Any]) -> Any:
     if below == 1:
         return _whole(above, sizes)
     numerator, denominator = _whole(above, sizes), _whole(below, sizes)
-    if type(numerator) is int and type(denominator) is int and numerator % denominator:
+    if not (type(numerator) is int and type(denominator) is int):
+        return numerator / denominator
+    if numerator % denominator:
         raise SizeError(f"{meaning} is no whole number: {numerator} / {denominator}")
     return numerator // denominator
 

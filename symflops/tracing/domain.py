@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from sympy import (
@@ -77,12 +78,16 @@ class Domain:
         return {size: divisor * self._quotients[size] for size, divisor in self.divisible}
 
 
-def domain(guards: Iterable[Any]) -> Domain:
-    """Reduce conditions that held. What positive integers of at least 2 satisfy anyway is dropped."""
+def domain(guards: Iterable[Any], known: Mapping[Symbol, Expr] = MappingProxyType({})) -> Domain:
+    """Reduce conditions that held. What positive integers of at least 2 satisfy anyway is dropped.
+
+    ``known`` says beforehand what divides a size.
+    """
     # Nothing rounded is decided before it is known what divides what, and trying takes long.
-    asked = [guard for guard in guards if guard.has(*_ROUNDING) or _decided(guard, {}) is not true]
-    quotients: dict[Symbol, Symbol] = {}
-    facts = _facts([guard for guard in asked if isinstance(guard, Eq)], quotients)
+    quotients = {size: _quotient(size) for size in known}
+    multiples = _multiples(known, quotients)
+    asked = [guard for guard in guards if guard.has(*_ROUNDING) or _decided(guard, multiples) is not true]
+    facts = _facts([guard for guard in asked if isinstance(guard, Eq)], dict(known), quotients)
     pairs = tuple(facts.items())
     conditions: dict[Any, None] = {Eq(Mod(size, divisor), 0): None for size, divisor in pairs}
     generic: dict[Any, None] = {}
@@ -93,9 +98,12 @@ def domain(guards: Iterable[Any]) -> Domain:
     return Domain(tuple(conditions), pairs, tuple(generic), quotients)
 
 
-def _facts(equalities: list[Any], quotients: dict[Symbol, Symbol]) -> dict[Symbol, Expr]:
+def _quotient(size: Symbol) -> Symbol:
+    return Dummy(f"{size}_quotient", positive=True, integer=True)
+
+
+def _facts(equalities: list[Any], facts: dict[Symbol, Expr], quotients: dict[Symbol, Symbol]) -> dict[Symbol, Expr]:
     """What divides what, from the equalities that this makes true; one fact may bring out the next."""
-    facts: dict[Symbol, Expr] = {}
     tried: set[tuple[Symbol, Expr]] = set()
     while True:
         decided = [_decided(each, _multiples(facts, quotients)) for each in equalities]
@@ -129,7 +137,7 @@ def _added(
         if not (before.is_Integer and divisor.is_Integer):
             return None
         divisor = before * divisor / before.gcd(divisor)
-    quotients.setdefault(size, Dummy(f"{size}_quotient", positive=True, integer=True))
+    quotients.setdefault(size, _quotient(size))
     return {**facts, size: divisor}
 
 

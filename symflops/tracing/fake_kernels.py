@@ -78,6 +78,11 @@ def _pad(mode: Any, function: Any, x: Tensor, pad: list[Any], *_: Any, **__: Any
         return x.new_empty([size + more for size, more in zip(x.shape, added, strict=True)])
 
 
+def _polar(mode: Any, function: Any, radius: Tensor, angle: Tensor) -> Tensor:
+    with mode:
+        return angle.new_empty(angle.shape, dtype=torch.promote_types(angle.dtype, torch.complex64))
+
+
 def _grouped_mm(mode: Any, function: Any, left: Tensor, right: Tensor, offsets: Any = None, *_: Any) -> Tensor:
     """Rows, columns or the contracted axis are shared out among the groups; torch's own kernel takes bfloat16 alone."""
     groups = [each.shape[0] for each in (left, right) if each.dim() == 3]
@@ -111,5 +116,6 @@ def _constant(mode: Any, rows: list[list[int]]) -> Tensor:
 _KERNELS: Mapping[Any, Kernel] = {
     _aten.baddbmm.default: _baddbmm,
     _aten.constant_pad_nd.default: _pad,
+    _aten.polar.default: _polar,
     _aten._grouped_mm.default: _grouped_mm,
 }

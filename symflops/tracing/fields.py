@@ -84,6 +84,7 @@ TABLE: Meanings = MappingProxyType(
         **_named(n.d_shared, "shared_expert_intermediate_size shared_intermediate_size"),
         **_named(n.n_state, "state_size mamba_d_state ssm_state_size"),
         **_named(n.d_conv, "conv_kernel mamba_d_conv conv_L_cache d_conv"),
+        **_named(n.n_chunk, "chunk_size mamba_chunk_size"),
         **_named(n.r_dt, "time_step_rank mamba_dt_rank"),
         **_named(n.n_ssm_group, "n_groups mamba_n_groups"),
         **_named(n.d_patch, "patch_size"),
@@ -141,7 +142,7 @@ HINTS: Mapping[str, int] = MappingProxyType(
         "n_ctx": 64, "n_window": 40, "d_rope": 8, "d_nope": 10, "d_value": 14, "r_q": 20, "r_kv": 12, "n_type": 2,
         "n_bucket": 28, "n_expert": 8, "n_active": 3, "n_shared": 9, "n_expert_group": 2, "n_active_group": 1,
         "d_expert": 56, "d_shared": 104, "n_state": 7, "d_conv": 4, "d_inner": 80, "r_dt": 9, "n_ssm_group": 2,
-        "d_patch": 15, "n_side": 11, "n_channel": 19, "d_project": 34, "n_mel": 27, "n_source": 17,
+        "n_chunk": 13, "d_patch": 15, "n_side": 11, "n_channel": 19, "d_project": 34, "n_mel": 27, "n_source": 17,
         "d_model_vision": 52, "n_head_vision": 4, "n_kv_head_vision": 2, "d_head_vision": 18, "d_ff_vision": 68,
         "d_model_audio": 60, "n_head_audio": 33, "n_kv_head_audio": 11, "d_head_audio": 22, "d_ff_audio": 76,
         "n_batch": 5, "n_seq": 13, "n_target": 21, "n_routed": 31,
@@ -166,6 +167,8 @@ def divisible(whole: Expr, part: Expr | int) -> Boolean:
 CONDITIONS: tuple[Boolean, ...] = (
     divisible(n.n_head, n.n_kv_head),
     divisible(n.n_head, n.n_ssm_group),
+    # A scan pads to whole chunks.
+    divisible(n.n_seq, n.n_chunk),
     divisible(n.symbol("n_head_vision"), n.symbol("n_kv_head_vision")),
     # Rotary halves of a quarter of a head.
     divisible(n.d_head, 8),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping
 
-from sympy import GreaterThan, LessThan, Mod
+from sympy import Eq, GreaterThan, LessThan, Mod
 from sympy.core.relational import Relational, StrictGreaterThan, StrictLessThan
 from sympy.logic.boolalg import Boolean
 
@@ -21,6 +21,7 @@ from symflops.notation import symbol
 Domain = tuple[Boolean, ...]
 Ranges = Mapping[str, tuple[int, int]]
 _TRIES = 2000
+_ABOVE = (0, 2)
 
 
 class EmptyDomain(SymflopsError):
@@ -47,16 +48,39 @@ def draw(ranges: Ranges, domain: Domain, source: random.Random) -> dict[str, int
     raise EmptyDomain(f"no random sizes lie in the domain {', '.join(map(str, domain))}")
 
 
+def multiples(domain: Domain) -> dict[str, str]:
+    """What divides a size: the first size of which the domain says so.
+
+    >>> from sympy import Eq, Mod
+    >>> from symflops.notation import d_head, n_head, n_kv_head
+    >>> multiples((Eq(Mod(n_head, n_kv_head), 0), Eq(Mod(d_head, 8), 0)))
+    {'n_head': 'n_kv_head'}
+    """
+    found: dict[str, str] = {}
+    for each in domain:
+        remainder = each.args[0] if isinstance(each, Eq) else None
+        if isinstance(remainder, Mod) and all(part.is_Symbol for part in remainder.args):
+            whole, part = (size.name for size in remainder.args)
+            if part not in found:
+                found.setdefault(whole, part)
+    return found
+
+
 def distinct(sizes: Mapping[str, int], apart: Collection[str], domain: Domain) -> dict[str, int]:
-    """The same sizes, but different ones for the names of ``apart``, inside the domain.
+    """The same sizes, but different ones for the names of ``apart``, inside the domain; quotients differ too.
 
     >>> distinct({"n_type": 2, "n_shared": 2, "n_layer": 2}, ("n_type", "n_shared"), ())
     {'n_type': 2, 'n_shared': 3, 'n_layer': 2}
     """
-    found = dict(sizes)
+    found, divisors = dict(sizes), multiples(domain)
+
+    def marks(name: str) -> set[int]:
+        divisor = found.get(divisors.get(name, ""), 1)
+        return {found[name], found[name] // divisor}
+
     for number, name in enumerate(apart):
-        taken = {found[other] for other in list(apart)[:number]}
-        while found[name] in taken or found[name] < _LEAST or not _fits(name, found, domain):
+        taken = set().union(*(marks(other) for other in list(apart)[:number]))
+        while taken & marks(name) or min(marks(name)) < _LEAST or not _fits(name, found, domain):
             if found[name] > _LARGEST:
                 raise EmptyDomain(f"no size for {name} apart from the others in {', '.join(map(str, domain))}")
             found[name] += 1
@@ -80,6 +104,6 @@ def _mend(condition: Boolean, sizes: dict[str, int], ranges: Ranges, source: ran
     if isinstance(left, Mod) and left.args[0].is_Symbol and ranges[left.args[0].name][1] > ranges[left.args[0].name][0]:
         sizes[left.args[0].name] = int(left.args[1].subs(values)) * source.randint(1, 4)
     elif isinstance(condition, LessThan | StrictLessThan) and right.is_Symbol:
-        sizes[right.name] = int(left.subs(values)) + source.randint(1, 9)
+        sizes[right.name] = int(left.subs(values)) + source.randint(*_ABOVE)
     elif isinstance(condition, GreaterThan | StrictGreaterThan) and left.is_Symbol:
-        sizes[left.name] = int(right.subs(values)) + source.randint(1, 9)
+        sizes[left.name] = int(right.subs(values)) + source.randint(*_ABOVE)

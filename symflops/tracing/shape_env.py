@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import sympy
@@ -59,24 +60,38 @@ class SymbolicSizes:
     """Symbols of the notation as integers that PyTorch computes with.
 
     ``hints`` gives each symbol a value of at least 2, which answers the questions that code asks of it; different
-    values keep sizes apart. `values` are the integers for a model's code, `mode` allocates nothing.
+    values keep sizes apart. `values` are the integers for a model's code, `mode` allocates nothing. ``multiples`` maps
+    a size to another one, or to a number, that divides it: it is then that times a quotient, and nothing is rounded.
     """
 
-    def __init__(self, hints: Mapping[str, int]) -> None:
+    def __init__(self, hints: Mapping[str, int], multiples: Mapping[str, int | str] = MappingProxyType({})) -> None:
         self._environment = _Watching()
         self._readable: dict[Expr, Expr] = {}
         self._known: dict[Expr, Expr] = {}
-        self.values: dict[str, torch.SymInt] = {name: self._make(name, hint) for name, hint in hints.items()}
+        self.values: dict[str, Any] = {
+            name: self._make(name, symbol(name), hint) for name, hint in hints.items() if name not in multiples
+        }
+        for name, divisor in multiples.items():
+            self.values[name] = self._multiple(name, divisor, hints)
         self.mode = FakeTensorMode(shape_env=self._environment, allow_non_fake_inputs=True)
         # Looking up an operator's result costs more here than computing it: keys are sympy expressions.
         self.mode.cache_enabled = False
 
-    def _make(self, name: str, hint: int) -> torch.SymInt:
+    def _multiple(self, name: str, divisor: int | str, hints: Mapping[str, int]) -> Any:
+        """A size as what divides it times a quotient."""
+        by, number, meaning = (
+            (divisor, divisor, divisor)
+            if isinstance(divisor, int)
+            else (self.values[divisor], hints[divisor], symbol(divisor))
+        )
+        return by * self._make(f"{name}_by_{divisor}", symbol(name) / meaning, hints[name] // number)
+
+    def _make(self, name: str, meaning: Expr, hint: int) -> torch.SymInt:
         source = ConstantSource(name)
         raw: Any = self._environment.create_symbol(
             hint, source=source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None
         )
-        self._readable[raw] = symbol(name)
+        self._readable[raw] = meaning
         made: torch.SymInt = self._environment.create_symintnode(raw, hint=hint, source=source)  # type: ignore
         return made
 
@@ -117,6 +132,12 @@ class SymbolicSizes:
         return tuple(dict.fromkeys(self.read(each) for each in asked))
 
 
+def _largest(*values: Any) -> Any:
+    """Strides are made of Max(1, size), and a sum or product of sizes is at least 1."""
+    above = [each for each in values if each != 1]
+    return above[0] if len(above) == 1 and above[0].is_positive and above[0].is_integer else sympy.Max(*values)
+
+
 _F = torch_functions
 _PLAIN: Final[dict[Any, Callable[..., Any]]] = {
     _F.FloorDiv: lambda a, b: sympy.floor(a / b),
@@ -135,7 +156,7 @@ _PLAIN: Final[dict[Any, Callable[..., Any]]] = {
     _F.TruncToFloat: sympy.floor,
     _F.FloorToInt: sympy.floor,
     _F.CeilToInt: sympy.ceiling,
-    _F.Max: sympy.Max,
+    _F.Max: _largest,
     _F.Min: sympy.Min,
     _F.OpaqueUnaryFn_sqrt: sympy.sqrt,
     _F.OpaqueUnaryFn_log: sympy.log,

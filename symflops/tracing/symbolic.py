@@ -17,10 +17,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
-from sympy import Eq, Expr, Mod
+from sympy import Eq, Expr, Integer, Mod
 from torch import Tensor, nn
 
 from symflops.errors import SizeError
+from symflops.notation import symbol
 from symflops.tracing.domain import Domain, domain
 from symflops.tracing.fake_kernels import Routing
 from symflops.tracing.recorder import record, record_forward
@@ -29,6 +30,7 @@ from symflops.tracing.shape_env import Evaluated, SymbolicSizes
 from symflops.tracing.symbolic_scope import MODEL_CODE, loaded, symbolic_scope
 
 Each = TypeVar("Each", bound=Item)
+Multiples = Mapping[str, str]
 Loss = Callable[[Any], Tensor]
 Build = Callable[[Mapping[str, Any]], tuple[nn.Module, object, Loss]]
 """From sizes by name, integers or symbolic ones, to a module, its inputs and the scalar loss of its output."""
@@ -73,26 +75,29 @@ def symbolic_run(
     build: Build,
     sizes: Mapping[str, int],
     numbers: Mapping[str, int] = MappingProxyType({}),
+    multiples: Multiples = MappingProxyType({}),
     code: tuple[str, ...] = MODEL_CODE,
 ) -> Traced:
     """A forward and a backward pass over symbols, of the module in eval mode.
 
     ``sizes`` maps names of the notation to hints, different values of at least 2, which answer what code asks of a
-    size; ``numbers`` are sizes that stay numbers. ``code`` are the beginnings of the names of modules in which `int`
+    size; ``numbers`` are sizes that stay numbers; ``multiples`` says of a size which other one divides it, and then
+    the run holds where that is so. ``code`` are the beginnings of the names of modules in which `int`
     keeps symbols. Raises `SizeError` for hints that will not do, `UnknownName` for a name that the notation lacks;
     errors of the model pass through.
     """
-    return _traced(build, sizes, numbers, code, record)
+    return _traced(build, _Given(sizes, numbers, multiples), code, record)
 
 
 def symbolic_forward(
     build: Build,
     sizes: Mapping[str, int],
     numbers: Mapping[str, int] = MappingProxyType({}),
+    multiples: Multiples = MappingProxyType({}),
     code: tuple[str, ...] = MODEL_CODE,
 ) -> Traced:
     """As `symbolic_run`, the forward pass alone."""
-    return _traced(build, sizes, numbers, code, _forward)
+    return _traced(build, _Given(sizes, numbers, multiples), code, _forward)
 
 
 def _forward(module: nn.Module, inputs: object, loss: Loss, convert: Callable[[Any], Any]) -> Run:
@@ -112,34 +117,40 @@ def set_fields(config: Any, **fields: Any) -> Any:
     return config
 
 
-def _traced(
-    build: Build,
-    hints: Mapping[str, int],
-    numbers: Mapping[str, int],
-    code: tuple[str, ...],
-    run_of: Callable[..., Run],
-) -> Traced:
-    _check_hints(hints)
+@dataclass(frozen=True)
+class _Given:
+    """What the sizes of a run are: hints of symbols, numbers, and which size is a multiple of which."""
+
+    hints: Mapping[str, int]
+    numbers: Mapping[str, int]
+    multiples: Multiples
+
+    @property
+    def divisors(self) -> dict[str, int | str]:
+        """What divides the sizes that are symbols: another symbol, or a number."""
+        known = {**dict.fromkeys(self.hints, None), **self.numbers}
+        found = {name: known[by] or by for name, by in self.multiples.items() if name in self.hints and by in known}
+        return {name: by for name, by in found.items() if by != 1}
+
+
+def _traced(build: Build, given: _Given, code: tuple[str, ...], run_of: Callable[..., Run]) -> Traced:
+    _check_hints(given.hints)
     code = (*code, getattr(build, "__module__", None) or MODEL_CODE[0])
     before = loaded(code)
-    sizes, run = _run(build, hints, numbers, code, run_of)
+    sizes, run = _run(build, given, code, run_of)
     if loaded(code) != before:  # The builder imported model code, which has to be there before its `int` is replaced.
-        sizes, run = _run(build, hints, numbers, code, run_of)
-    found = domain(sizes.guards)
+        sizes, run = _run(build, given, code, run_of)
+    divisors = {symbol(name): symbol(by) if isinstance(by, str) else Integer(by) for name, by in given.divisors.items()}
+    found = domain(sizes.guards, divisors)
     resolved = _resolved(run, found)
     present = {each.name for size in _every_size(resolved) for each in getattr(size, "free_symbols", ())}
-    return Traced(resolved, _specialised(sizes, found), tuple(name for name in hints if name not in present), found)
+    absent = tuple(name for name in given.hints if name not in present)
+    return Traced(resolved, _specialised(sizes, found), absent, found)
 
 
-def _run(
-    build: Build,
-    hints: Mapping[str, int],
-    numbers: Mapping[str, int],
-    code: tuple[str, ...],
-    run_of: Callable[..., Run],
-) -> tuple[SymbolicSizes, Run]:
-    sizes = SymbolicSizes(hints)
-    every = {**numbers, **sizes.values}
+def _run(build: Build, given: _Given, code: tuple[str, ...], run_of: Callable[..., Run]) -> tuple[SymbolicSizes, Run]:
+    sizes = SymbolicSizes(given.hints, given.divisors)
+    every = {**given.numbers, **sizes.values}
     with symbolic_scope(code, Routing.of(every)), sizes.mode:
         module, inputs, loss = build(every)
         return sizes, run_of(module.eval(), inputs, loss, convert=sizes.closed_form)
@@ -168,7 +179,7 @@ def _fixes(condition: Any) -> bool:
 
 
 def _place(each: Evaluated) -> Specialised:
-    names = tuple(sorted(symbol.name for symbol in each.expression.free_symbols))
+    names = tuple(sorted(size.name for size in each.expression.free_symbols))
     return Specialised(names, each.expression, each.value, each.where)
 
 

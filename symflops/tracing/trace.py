@@ -29,6 +29,7 @@ from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs
 from symflops.tracing.models import one_sequence_per_row
 from symflops.tracing.recovery import Family, NotSymbolic, Recovered, Stage, family
+from symflops.tracing.sampling import multiples
 from symflops.tracing.symbolic import Loss, Traced, symbolic_run
 from symflops.tracing.targets import Kernels, Target, resolve
 
@@ -137,7 +138,7 @@ def _runs(target: Target, kernels: Kernels) -> Any:
 
     def run(numbers: Mapping[str, int], hints: Mapping[str, int]) -> Traced:
         with one_sequence_per_row():
-            return symbolic_run(build, hints, numbers)
+            return symbolic_run(build, hints, numbers, multiples(target.conditions))
 
     return run
 
