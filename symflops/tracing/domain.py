@@ -22,6 +22,7 @@ from sympy import (
     Dummy,
     Eq,
     Expr,
+    Integer,
     Max,
     Min,
     Mod,
@@ -44,6 +45,8 @@ from sympy.core.relational import Relational
 _ROUNDING = (floor, ceiling, Mod, Max, Min)
 _LEAST = 2
 """The least value of a size in a trace; smaller ones broadcast, which is another computation."""
+_END = 2**60
+"""What stands for the end of an axis in slices is larger: comparing a size with it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def domain(guards: Iterable[Any], known: Mapping[Symbol, Expr] = MappingProxyTyp
     # Nothing rounded is decided before it is known what divides what, and trying takes long.
     quotients = {size: _quotient(size) for size in known}
     multiples = _multiples(known, quotients)
-    asked = [guard for guard in guards if guard.has(*_ROUNDING) or _decided(guard, multiples) is not true]
+    real = [guard for guard in guards if not any(abs(number) >= _END for number in guard.atoms(Integer))]
+    asked = [guard for guard in real if guard.has(*_ROUNDING) or _decided(guard, multiples) is not true]
     facts = _facts([guard for guard in asked if isinstance(guard, Eq)], dict(known), quotients)
     pairs = tuple(facts.items())
     conditions: dict[Any, None] = {Eq(Mod(size, divisor), 0): None for size, divisor in pairs}

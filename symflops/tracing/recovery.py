@@ -26,7 +26,7 @@ Stage = Callable[[str, int, int], None]
 MOST_RUNS = 40
 MORE_RUNS = 6
 """Runs that are added for the sake of bytes moved alone."""
-_LAYERS = (1, 3)
+_LAYERS = (1, 5)
 _NUMBERS = (2, 24)
 
 

@@ -134,7 +134,7 @@ class SymbolicSizes:
 
 def _largest(*values: Any) -> Any:
     """Strides are made of Max(1, size), and a sum or product of sizes is at least 1."""
-    above = [each for each in values if each != 1]
+    above = [sympy.expand(each) for each in values if each != 1]
     return above[0] if len(above) == 1 and above[0].is_positive and above[0].is_integer else sympy.Max(*values)
 
 
