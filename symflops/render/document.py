@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sympy import Add, Basic, Eq, Expr, Mod, Mul, collect, expand, factor_terms
+from sympy import Add, Basic, Eq, Expr, Mod, Mul, expand, factor_terms
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,39 @@ class Document:
 def readable(expression: Expr) -> Expr:
     """The same expression, in the shortest of a few ways to write it; what comes in each layer stands together.
 
-    >>> from symflops.notation import d_ff, d_model, n_layer, n_vocab
-    >>> readable(3 * d_ff * d_model * n_layer + 2 * d_model * n_layer + d_model * n_vocab)
-    d_model*(n_layer*(3*d_ff + 2) + n_vocab)
+    >>> from symflops.notation import d_ff, d_head, d_model, n_head, n_kv_head, n_layer, n_vocab
+    >>> layer = 3 * d_ff * d_model + 2 * d_head * d_model * n_head + 2 * d_head * d_model * n_kv_head
+    >>> readable(n_layer * layer + d_model * n_vocab)
+    d_model*(n_layer*(3*d_ff + 2*d_head*(n_head + n_kv_head)) + n_vocab)
     """
     expanded = expand(expression)
-    return min((factor_terms(expanded), _by_layers(expanded), expanded), key=lambda each: len(str(each)))
+    return min((_nested(expanded), factor_terms(expanded), expanded), key=lambda each: len(str(each)))
 
 
-def _by_layers(expanded: Expr) -> Expr:
-    """What all terms share taken out, and the rest as multiples of the numbers of layers."""
+def _nested(expanded: Expr) -> Expr:
+    """What all terms share taken out, then the terms that share a size apart from the others, numbers of layers first."""
+    if not isinstance(expanded, Add):
+        return expanded
     factors = Mul.make_args(factor_terms(expanded))
-    layers = sorted((each for each in expanded.free_symbols if each.name.startswith("n_layer")), key=str)
-    sums = (collect(expand(each), layers, factor_terms) for each in factors if isinstance(each, Add))
-    return Mul(*(each for each in factors if not isinstance(each, Add)), *sums)
+    outside = [each for each in factors if not isinstance(each, Add)]
+    sums = [_split(expand(each)) for each in factors if isinstance(each, Add)]
+    # A number times a sum would be multiplied out.
+    return Mul(*outside, *sums, evaluate=not (len(outside) == 1 and outside[0].is_number))
+
+
+def _split(total: Expr) -> Expr:
+    terms = Add.make_args(total)
+    counts = Counter(each for term in terms for each in _bases(term) if each.is_Symbol)
+    shared = [each for each, count in counts.items() if 1 < count < len(terms)]
+    if not shared:
+        return total
+    chosen = max(sorted(shared, key=str), key=lambda each: (each.name.startswith("n_layer"), counts[each]))
+    having = [term for term in terms if chosen in _bases(term)]
+    return _nested(Add(*having)) + _nested(Add(*(term for term in terms if term not in having)))
+
+
+def _bases(term: Expr) -> set[Expr]:
+    return {factor.as_base_exp()[0] for factor in Mul.make_args(term)}
 
 
 def division(condition: Basic) -> tuple[Basic, Basic] | None:

@@ -9,6 +9,8 @@ Formulas break between factors and at signs, also inside parentheses: a closed f
 
 from __future__ import annotations
 
+import re
+
 from sympy import Basic, Expr, latex
 
 from symflops.notation import latex_names
@@ -22,8 +24,8 @@ _HEAD = (
     r"\usepackage[T1]{fontenc}", r"\setlength{\parindent}{0pt}\setlength{\parskip}{6pt}", r"\begin{document}",
     r"\raggedright\sloppy",
 )  # fmt: skip
-_BETWEEN = 2
-"""Of the space between two columns, in units of ``\\tabcolsep``."""
+_LETTERS, _TYPEWRITER, _FORMULA = 84, 1.25, 0.75
+"""Letters of a line of a table, and how wide a letter of code and one of an ASCII formula are, in letters of a text."""
 
 
 def article(document: Document) -> str:
@@ -66,19 +68,35 @@ def _table(table: Table) -> str:
     title = [rf"\textbf{{{prose(table.title)}}}\nopagebreak", ""] if table.title else []
     head = " & ".join(map(prose, table.head)) + r" \\"
     start = [rf"\begin{{longtable}}{{{_columns(table)}}}", r"\toprule", head, r"\midrule", r"\endhead"]
-    return "\n".join([*title, *start, *lines, r"\bottomrule", r"\end{longtable}"])
+    return "\n".join([r"{\small", *title, *start, *lines, r"\bottomrule", r"\end{longtable}}"])
 
 
 def _columns(table: Table) -> str:
-    """Paragraphs as wide as their longest cell asks for, together no wider than the page."""
-    longest = [max(len(_wide(cell)) for cell in column) for column in zip(table.head, *table.rows, strict=True)]
-    asked = [min(max(width, 6), 50) for width in longest]
-    gaps = rf"\dimexpr\linewidth-{_BETWEEN * len(asked)}\tabcolsep\relax"
-    return "".join(rf">{{\raggedright\arraybackslash}}p{{{each / sum(asked):.3f}{gaps}}}" for each in asked)
+    """Paragraphs, each wide enough for its longest word; what the page leaves goes to where the text is longest."""
+    columns = list(zip(table.head, *table.rows, strict=True))
+    least = [max(map(_longest_word, column)) for column in columns]
+    asked = [max(map(_width, column)) - fewest for column, fewest in zip(columns, least, strict=True)]
+    share = min(max(_LETTERS - sum(least), 0) / (sum(asked) or 1), 1)
+    widths = [fewest + each * share for fewest, each in zip(least, asked, strict=True)]
+    line = max(_LETTERS, sum(widths))
+    gaps = rf"\dimexpr\linewidth-{2 * len(columns)}\tabcolsep\relax"
+    return "".join(rf">{{\raggedright\arraybackslash}}p{{{each / line:.3f}{gaps}}}" for each in widths)
 
 
-def _wide(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else cell.text if isinstance(cell, Code) else str(cell)
+def _width(cell: Cell) -> float:
+    """About how many letters of a line a cell takes."""
+    if isinstance(cell, Basic):
+        return _FORMULA * len(str(cell))
+    return _TYPEWRITER * len(cell.text) if isinstance(cell, Code) else len(cell)
+
+
+def _longest_word(cell: Cell) -> float:
+    """About how wide the widest part is that does not break; a name of the notation in a sentence is set as code."""
+    if isinstance(cell, Basic):
+        return _FORMULA * max(map(len, re.split(r"[-+*() ]+", str(cell))))
+    if isinstance(cell, Code):
+        return _TYPEWRITER * (1 + max(map(len, re.split(r"[*./:_]", cell.text))))
+    return max((_TYPEWRITER if "_" in word else 1.1) * len(word) for word in re.split(r"[\s*/]", cell))
 
 
 def _cell(cell: Cell) -> str:

@@ -39,14 +39,16 @@ UNCHANGED: Meanings = MappingProxyType({})
 class Target:
     """An unmodified model whose sizes can vary.
 
-    ``sizes`` names every size of the notation that it has, with a small value to run it at; ``dimensions`` says what
-    each is in the fields of its config. ``conditions`` are relations to keep when sizes are varied. ``defaults`` are
-    the fields as the class (or the file) has them. ``attentions`` are the implementations it can be built with.
+    ``sizes`` names every size of the notation that it has, with a small value to run it at; ``meanings`` says what
+    each field of its config is in them, ``dimensions`` what each of them is in the fields. ``conditions`` are relations
+    to keep when sizes are varied. ``defaults`` are the fields as the class (or the file) has them. ``attentions`` are
+    the implementations it can be built with.
     """
 
     name: str
     defaults: Mapping[str, Any] = field(repr=False)
     sizes: Mapping[str, int]
+    meanings: Meanings
     dimensions: Mapping[str, str]
     conditions: tuple[Boolean, ...]
     attentions: tuple[Attention, ...]
@@ -86,7 +88,9 @@ def resolve(text: str, overrides: Meanings = UNCHANGED) -> Target:
     """The target that a text names: ``hf:…``, a path to a config.json, or ``path/to/model.py:factory``.
 
     ``overrides`` gives fields (or a factory's parameters) another meaning in the notation than the table of
-    `symflops.tracing.fields`. Raises `ConfigError` for a target that does not exist or cannot be read.
+    `symflops.tracing.fields`; a field of a config inside another is named with its path, as in
+    ``vision_config.hidden_size``. Raises `ConfigError` for a target that does not exist or cannot be read,
+    `UnknownName` for an override of a field that it lacks.
 
     >>> target = resolve("hf:gpt2")
     >>> target.name, target.dimensions["d_head"]
@@ -198,8 +202,21 @@ def _parts(config: Any) -> Iterator[tuple[str, str, Any]]:
                 yield f"{name}.{path}" if path else name, tower or fields.TOWERS.get(name, ""), part
 
 
+def _fields(config: Any) -> Iterator[tuple[str, str, Any]]:
+    """Every field of a config and of those inside it, also under the names that transformers maps to it."""
+    for path, _, part in _parts(config):
+        yield from ((path, name, value) for name, value in vars(part).items())
+        yield from ((path, name, vars(part).get(kept, "")) for name, kept in part.attribute_map.items())
+
+
+def _part(path: str, tower: str, part: Any, overrides: Meanings) -> configs.Part:
+    renamed = {part.attribute_map.get(name, name): each for name, each in configs.within(path, overrides).items()}
+    return configs.Part.of(vars(part), tower, renamed)
+
+
 def _of_class(model: Any, config: Any, overrides: Meanings) -> Target:
-    parts = [(path, configs.Part.of(part.__dict__, tower, overrides)) for path, tower, part in _parts(config)]
+    configs.refuse_unknown(overrides, {f"{path}.{name}".lstrip("."): each for path, name, each in _fields(config)})
+    parts = [(path, _part(path, tower, part, overrides)) for path, tower, part in _parts(config)]
     qualified = {f"{path}.{name}".lstrip("."): each for path, part in parts for name, each in part.meanings.items()}
     kinds = {size: f"{path}.{text}".lstrip(".") for path, part in parts for size, text in part.counted.items()}
     dimensions = configs.dimensions(qualified) | kinds
@@ -220,6 +237,7 @@ def _of_class(model: Any, config: Any, overrides: Meanings) -> Target:
         name=f"hf:{model.__name__}",
         defaults=MappingProxyType(config.to_dict()),
         sizes=MappingProxyType({name: fields.hint(name) for name in names}),
+        meanings=MappingProxyType(qualified),
         dimensions=MappingProxyType(dimensions),
         conditions=configs.conditions(qualified, names),
         attentions=("eager", "sdpa") if getattr(model, "_supports_sdpa", False) else ("eager",),
@@ -242,11 +260,13 @@ def _of_file(path: Path, factory: str, overrides: Meanings) -> Target:
         raise ConfigError(f"{path} defines no function {factory!r}")
     parameters = [each for each in inspect.signature(function).parameters.values() if each.kind not in _VARIADIC]
     given = {each.name: 1 if each.default is each.empty else each.default for each in parameters}
+    configs.refuse_unknown(overrides, given)
     meaning_of = _of_parameters(given, overrides)
     unknown = [each.name for each in parameters if each.default is each.empty and each.name not in meaning_of]
     if unknown:
         raise ConfigError(
-            f"{path}:{factory}: no meaning is known for parameter {unknown[0]!r}; give it a default or say what it is"
+            f"{path}:{factory}: no meaning is known for parameter {unknown[0]!r}; give it a default, "
+            f"or say what it is with --map {unknown[0]}=SIZE"
         )
     free = sorted({each.name for meaning in meaning_of.values() for each in meaning.free_symbols})
     names = [*free, "n_batch", "n_seq"]
@@ -261,6 +281,7 @@ def _of_file(path: Path, factory: str, overrides: Meanings) -> Target:
         name=f"{path}:{factory}",
         defaults=MappingProxyType(given),
         sizes=MappingProxyType({name: fields.hint(name) for name in dict.fromkeys(names)}),
+        meanings=MappingProxyType(meaning_of),
         dimensions=MappingProxyType(configs.dimensions(meaning_of)),
         conditions=configs.conditions(meaning_of, names),
         attentions=("eager", "sdpa"),

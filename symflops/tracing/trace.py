@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import sep
 from typing import Any
 
@@ -32,8 +32,9 @@ from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs, merged_family
 from symflops.tracing.recorder import record
+from symflops.tracing.shown import Shown
 from symflops.tracing.symbolic import Traced, symbolic_run
-from symflops.tracing.targets import Target, resolve
+from symflops.tracing.targets import UNCHANGED, Meanings, Target, resolve
 
 Stage = Callable[[str, int, int], None]
 _FEWEST_LAYERS = 2
@@ -58,7 +59,7 @@ class Certificate:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Shown):
     """What a model's code costs, in symbols, and where that holds.
 
     ``params`` are all distinct parameters, ``N`` those without token and position tables and logits; ``C_forward``
@@ -66,6 +67,7 @@ class Trace:
     for the backward pass at 4 bytes for each element. ``dimensions`` says what each size is in the config's fields.
     All hold in the ``domain``, for sizes of at least 2; ``saved_bytes`` also needs ``saved_domain``: where the code
     would take another way, such as copying heads only where there are fewer for keys than for queries.
+    ``meanings`` says what fields of the ``config`` are in the notation.
     """
 
     target: str
@@ -80,6 +82,8 @@ class Trace:
     domain: tuple[Boolean, ...]
     saved_domain: tuple[Boolean, ...]
     certificate: Certificate
+    meanings: Meanings = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def operations(self) -> Iterator[tuple[str, str, Expr]]:
         """Forward FLOPs of every contraction: module path, operator, closed form."""
@@ -88,13 +92,21 @@ class Trace:
                 yield each.module, each.operator, expand(2 * times * macs(each))
 
 
-def trace(text: str, attention: Any = "eager", certify: int = 8, stage: Stage = lambda what, done, of: None) -> Trace:
+def trace(
+    text: str,
+    attention: Any = "eager",
+    certify: int = 8,
+    stage: Stage = lambda what, done, of: None,
+    overrides: Meanings = UNCHANGED,
+) -> Trace:
     """Trace a target: ``hf:LlamaForCausalLM``, ``hf:llama``, a config.json, or ``path/to/model.py:factory``.
 
-    ``certify`` is the number of random sizes to compare with the concrete module. Raises `ConfigError` for a target
-    that is none, `NotSymbolic` where code loses a symbol, `NotCertified` where the module contradicts the formula.
+    ``certify`` is the number of random sizes to compare with the concrete module; ``overrides`` says what fields of
+    the config mean in the notation where that is not what the tables say, as in ``{"n_inner": 4 * d_model}``. Raises
+    `ConfigError` for a target that is none, `UnknownName` for an override of no field, `NotSymbolic` where code loses
+    a symbol, `NotCertified` where the module contradicts the formula.
     """
-    target = resolve(text)
+    target = resolve(text, overrides)
     if getattr(target, "attentions", None) and attention not in target.attentions:
         raise SymflopsError(f"{target.name} has no {attention!r} attention; it has {', '.join(target.attentions)}")
     runs, traced = [], None
@@ -119,6 +131,8 @@ def trace(text: str, attention: Any = "eager", certify: int = 8, stage: Stage = 
         domain=tuple(dict.fromkeys(conditions)),
         saved_domain=traced.domain.generic if traced else (),
         certificate=Certificate(0, True),
+        meanings=target.meanings,
+        config=target.defaults,
     )
     return _certified(result, target, attention, certify, lambda done: stage("certifying", done, len(points) + certify))
 
