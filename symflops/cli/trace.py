@@ -20,7 +20,7 @@ from symflops.errors import ConfigError, SymflopsError, UnknownName
 @click.option(
     "--certify", default="8", metavar="N", help="Random sizes to compare with the concrete module (default 8)."
 )
-@click.option("--map", "maps", multiple=True, metavar="FIELD=SIZE", help="What a config field is, as n_inner=4*d_model.")
+@click.option("--map", "maps", multiple=True, metavar="FIELD=SIZE", help="What a field is, as n_inner=4*d_model.")
 @click.option("--against", metavar="NAME", help="Prove equality with a family (llama), a preset or a config.json.")
 @options.convention
 @click.option("--format", "form", default="text", metavar="FORMAT", help="text, markdown, latex, html or json.")
@@ -89,5 +89,5 @@ def _refuse_unknown_network(name: str | None) -> None:
         architecture(name)
     except UnknownName:
         if not name or not Path(name).exists():
-            raise UnknownName("network", name, [*FAMILIES, *presets()]) from None
+            raise UnknownName("network", name, {*FAMILIES, *presets()}) from None
         raise

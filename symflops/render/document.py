@@ -83,7 +83,7 @@ def readable(expression: Expr) -> Expr:
 
 
 def _nested(expanded: Expr) -> Expr:
-    """What all terms share taken out, then the terms that share a size apart from the others, numbers of layers first."""
+    """What all terms share taken out; terms that share a size apart from the others, numbers of layers first."""
     if not isinstance(expanded, Add):
         return expanded
     factors = Mul.make_args(factor_terms(expanded))

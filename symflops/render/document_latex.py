@@ -4,7 +4,7 @@ Formulas break between factors and at signs, also inside parentheses: a closed f
 
 >>> from symflops.notation import d_model, n_layer
 >>> print(breakable(12 * n_layer * d_model))
-12 \allowbreak{} d_{\mathrm{model}} \allowbreak{} n_{\mathrm{layer}}
+12 \,\allowbreak{} d_{\mathrm{model}} \,\allowbreak{} n_{\mathrm{layer}}
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fragment(document: Document) -> str:
 
 def breakable(expression: Basic) -> str:
     """An expression in the notation's LaTeX that may break between any two factors or terms."""
-    shown = str(latex(expression, symbol_names=latex_names(), mul_symbol=r" \allowbreak{} "))
+    shown = str(latex(expression, symbol_names=latex_names(), mul_symbol=r" \,\allowbreak{} "))
     return shown.replace(r"\left(", "(").replace(r"\right)", ")")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 
-from sympy import Eq, Ne
+from sympy import Eq
 from sympy.core.relational import Relational
 
 from symflops.render.document import Block, Cell, Code, Document, Facts, Forms, Prose, Table, division
@@ -39,8 +39,8 @@ def plain(cell: Cell) -> str:
     """A cell in ASCII; conditions as a reader says them.
 
     >>> from symflops.notation import n_ctx, n_seq
-    >>> plain(n_seq + 2 <= n_ctx), plain(Ne(n_ctx, 3)), plain(Code("lm_head"))
-    ('n_seq + 2 <= n_ctx', 'n_ctx != 3', 'lm_head')
+    >>> plain(n_seq + 2 <= n_ctx), plain(Eq(n_ctx, 3)), plain(Code("lm_head"))
+    ('n_seq + 2 <= n_ctx', 'n_ctx = 3', 'lm_head')
     """
     if isinstance(cell, str):
         return cell

@@ -41,7 +41,7 @@ _MOST_SHOWN = 2
 
 @dataclass(frozen=True)
 class Line:
-    """One comparison: what, at which module (of a total: at which ones it differs), both sides and what is left over."""
+    """One comparison: what, at which module (a total: at which ones it differs), both sides and what is left over."""
 
     what: str
     module: str

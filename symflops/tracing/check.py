@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sympy import Add, Expr, factor_terms
+from sympy import Add, factor_terms
 from torch.utils.flop_counter import FlopCounterMode
 
 from symflops.architectures import Architecture
@@ -20,8 +20,8 @@ from symflops.measures import Phase, flops, params
 from symflops.networks import uses
 from symflops.tracing.counter import Counter, against_flop_counter
 from symflops.tracing.counts import Count
-from symflops.tracing.places import PHASES, closed_forms, label, module_of
 from symflops.tracing.models import Built, build, parameters, token_inputs
+from symflops.tracing.places import PHASES, closed_forms, label, module_of
 
 Stage = Callable[[str, int, int], None]
 _MOST_LAYERS = 10_000

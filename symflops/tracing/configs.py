@@ -195,8 +195,9 @@ def refuse_unknown(overrides: Meanings, known: Mapping[str, Any]) -> None:
 def within(path: str, overrides: Meanings) -> Meanings:
     """The overrides that concern the config at a path: those that name it count more than those that name no path.
 
-    >>> within("vision_config", {"hidden_size": n.d_model, "vision_config.hidden_size": n.d_ff, "text_config.n_layer": 1})
+    >>> within("vision_config", {"hidden_size": n.d_model, "vision_config.hidden_size": n.d_ff, "text_config.x": n.r_q})
     {'hidden_size': d_ff}
     """
     named = {name: each for name, each in overrides.items() if "." not in name}
-    return named | {name.removeprefix(f"{path}."): each for name, each in overrides.items() if name.startswith(f"{path}.")}
+    inside = {name: each for name, each in overrides.items() if name.startswith(f"{path}.")}
+    return named | {name.removeprefix(f"{path}."): each for name, each in inside.items()}

@@ -28,13 +28,14 @@ from torch import Tensor, nn
 from symflops.errors import SymflopsError
 from symflops.measures import params_without
 from symflops.notation import symbol
+from symflops.tracing.fields import Meanings
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs, merged_family
 from symflops.tracing.recorder import record
 from symflops.tracing.shown import Shown
 from symflops.tracing.symbolic import Traced, symbolic_run
-from symflops.tracing.targets import UNCHANGED, Meanings, Target, resolve
+from symflops.tracing.targets import UNCHANGED, Target, resolve
 
 Stage = Callable[[str, int, int], None]
 _FEWEST_LAYERS = 2
