@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sympy import Expr
+from sympy import Expr, S, expand
 
 from symflops.conventions import TORCH, Convention, convention
 from symflops.measures import flops, priced
@@ -45,9 +45,18 @@ def costs(found: Trace, given: str | Convention = TORCH) -> Costs:
     chosen = convention(given)
     if chosen == TORCH:
         return Costs(chosen, found.C_forward, found.C_backward, _ordered(found.operations(), found.merged), ())
-    forward, backward = (flops(found.network, chosen, phase).expr for phase in ("forward", "backward"))
+    forward = flops(found.network, chosen).expr
+    backward = expand(flops(found.network, chosen, "backward").expr + _done_otherwise(found, chosen))
     rows = _ordered(_priced_rows(found.network, chosen), found.merged)
     return Costs(chosen, forward, backward, rows, tuple(_unknown_to_a_trace(chosen)))
+
+
+def _done_otherwise(found: Trace, chosen: Convention) -> Expr:
+    """What ran backward beyond the gradients of all operands (scores computed again), or less, where that is priced."""
+    if chosen.backward == "twice":
+        return S.Zero
+    again = found.C_backward - flops(found.network, TORCH, "backward").expr
+    return again * chosen.price("mac", "recompute", "") / TORCH.price("mac", "recompute", "")
 
 
 def _ordered(rows: Iterable[Row], found: Merged) -> tuple[Row, ...]:
@@ -66,7 +75,7 @@ def _priced_rows(network: Expr, chosen: Convention) -> Iterator[Row]:
 def _unknown_to_a_trace(chosen: Convention) -> Iterator[str]:
     kinds = sorted({line.kind for line in chosen.prices if line.price and line.kind not in _SEEN})
     if kinds:
-        yield f"convention {chosen.name} also prices {', '.join(kinds)}; a trace has no elementwise steps"
+        yield f"convention {chosen.name} also prices {', '.join(kinds)} of elementwise steps; a trace has none of them"
     if chosen.pairs == "exact":
         yield f"convention {chosen.name} counts attended pairs; a trace knows no masks, so all pairs are counted"
 
