@@ -14,8 +14,8 @@ import pytest
 from sympy import Add, Expr
 
 from symflops.architectures import FAMILIES, Architecture, architecture
-from symflops.errors import ConfigError, UnknownName
-from symflops.notation import d_ff, d_head, d_model, n_batch, n_head, n_layer, n_seq
+from symflops.errors import UnknownName
+from symflops.notation import d_ff, d_head, d_model, n_batch, n_ctx, n_head, n_layer, n_seq, n_vocab
 from symflops.tracing.against import Comparison, Line, against, opposite
 from symflops.tracing.corresponding import corresponding
 from symflops.tracing.trace import NotSymbolic, Trace, trace
@@ -154,20 +154,22 @@ def traced(meanings: dict[str, Any], config: dict[str, Any]) -> Any:
     return type("Found", (), {"meanings": meanings, "config": config})
 
 
-def test_sizes_correspond_by_field_by_synonym_by_number_and_by_name() -> None:
+def test_sizes_correspond_by_field_as_the_tables_read_it_and_by_name() -> None:
     sizes = FAMILIES["gpt2"].sizes
-    known = {"n_layer": n_layer, "dim": d_model, "n_head": n_head, "d_ff": d_ff, "vocab_size": 2 * d_ff}
-    found = corresponding(sizes, traced(known, {"n_positions": 64}))
-    by_name = {size.name: meant for size, meant in found.items()}
-    assert (by_name["d_model"], by_name["n_ctx"], by_name["d_ff"]) == (d_model, 64, d_ff)
-    assert (by_name["d_head"], by_name["n_vocab"]) == (d_model / n_head, 2 * d_ff)
+    known = {"n_layer": n_layer, "dim": n_head * d_head, "n_heads": n_head, "hidden": d_ff, "vocab_size": 2 * d_ff}
+    config = dict.fromkeys(known, 8)
+    found = corresponding(sizes, traced(known, config), {d_model, n_head, d_head, d_ff, n_vocab})
+    assert found == {d_model: n_head * d_head, n_head: n_head, d_head: d_head, d_ff: d_ff, n_vocab: 2 * d_ff}
+    mapped = traced({"width": d_model, "n_head": n_head}, {"width": 8, "n_head": 2})
+    assert corresponding(sizes, mapped, {d_model, d_head}) == {d_model: d_model, d_head: d_model / n_head}
 
 
-def test_a_size_that_the_code_does_not_have_is_named() -> None:
-    family = FAMILIES["gpt2"]
-    needed = {**family.sizes, "n_ctx": replace(family.sizes["n_ctx"], absent=None)}
-    with pytest.raises(ConfigError, match=r"no size n_ctx.*'n_positions'.*--map FIELD=n_ctx"):
-        corresponding(needed, traced({"n_layer": n_layer}, {}))
+def test_a_size_that_the_code_does_not_have_is_named_and_no_default_number_stands_in(gpt2: Trace) -> None:
+    sizes, code = FAMILIES["gpt2"].sizes, traced({"n_layer": n_layer}, {"n_layer": 2})
+    assert corresponding(sizes, code, {n_layer, n_ctx}) == {n_layer: n_layer, n_ctx: n_ctx}
+    comparison = gpt2.against("llama")
+    assert not comparison.equal and comparison.foreign == {"d_ff": "intermediate_size"}
+    assert any("d_ff (read from 'intermediate_size')" in str(block) for block in comparison.blocks())
 
 
 def test_a_network_that_is_none_is_refused(llama: Trace) -> None:

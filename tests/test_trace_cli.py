@@ -1,4 +1,4 @@
-"""``symflops trace`` as a user meets it: its formats, conventions, mapped fields and proofs; what it refuses and when."""
+"""``symflops trace`` as a user meets it: formats, conventions, mapped fields, proofs; what it refuses, and when."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_trace_shows_itself_in_a_notebook(found: Trace) -> None:
 @pytest.mark.parametrize("name", ["kaplan", "palm", "megatron", "macs", "torch"])
 def test_a_convention_prices_the_traced_network_as_the_one_written_by_hand(plain: Trace, name: str) -> None:
     model, priced = architecture("gpt2"), costs(plain, name)
-    sizes = corresponding(model.family.sizes, plain)
+    sizes = corresponding(model.family.sizes, plain, model.network.free_symbols)
     for phase, form in (("forward", priced.C_forward), ("backward", priced.C_backward)):
         assert expand(form - flops(model.network, name, phase).expr.xreplace(sizes)) == 0, phase
     if not priced.convention.left_out:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sympy import Add, Expr, Integer, Mul, S, expand
@@ -23,7 +23,7 @@ from symflops.measures import NOT_N
 from symflops.networks import uses
 from symflops.proof import equal, residual
 from symflops.render.document import Block, Cell, Code, Prose, Table, readable
-from symflops.tracing.corresponding import corresponding
+from symflops.tracing.corresponding import corresponding, foreign
 from symflops.tracing.costs import ROOT, reading_order
 from symflops.tracing.merging import macs
 from symflops.tracing.places import PHASES, closed_forms, label, module_of
@@ -58,10 +58,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A trace against a network written by hand, line by line."""
+    """A trace against a network written by hand, line by line.
+
+    ``foreign`` are sizes that only the network has, and the config fields that its family reads them from.
+    """
 
     name: str
     lines: tuple[Line, ...]
+    foreign: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def equal(self) -> bool:
@@ -86,6 +90,9 @@ class Comparison:
             f"against {self.name}, written by hand: {len(proved)} of {len(self.lines)} comparisons are equal for all "
             f"sizes (parameters tensor by tensor, FLOPs module by module, both passes); evidence: {self.evidence}"
         )
+        if self.foreign:
+            named = ", ".join(f"{size} (read from {name!r})" for size, name in self.foreign.items())
+            yield Prose(f"sizes that the code does not have: {named}; if it has one, say where with --map FIELD=SIZE")
         if apart:
             head = ("what", "at", "by the code", "by hand", "residual")
             rows = ((each.what, _at(each.module), each.code, each.hand, each.residual) for each in apart)
@@ -117,11 +124,8 @@ def opposite(found: Trace, name: str) -> Architecture:
 
 
 def against(found: Trace, model: Architecture) -> Comparison:
-    """Compare a trace with a network written by hand: totals, every kind of tensor, every module's own work.
-
-    Raises `ConfigError` where a size of the network is nothing in the traced config.
-    """
-    sizes = corresponding(model.family.sizes, found)
+    """Compare a trace with a network written by hand: totals, every kind of tensor, every module's own work."""
+    sizes = corresponding(model.family.sizes, found, model.network.free_symbols)
 
     def here(form: Expr) -> Expr:
         return expand((S.Zero + form).xreplace(sizes))
@@ -141,7 +145,8 @@ def against(found: Trace, model: Architecture) -> Comparison:
             for path in _paths(hand, code)
         )
     place = {path or ROOT: number for number, path in enumerate(reading_order(found.merged))}
-    return Comparison(model.name, (*totals, *sorted(lines, key=lambda line: place.get(line.module, len(place)))))
+    ordered = sorted(lines, key=lambda line: place.get(line.module, len(place)))
+    return Comparison(model.name, (*totals, *ordered), foreign(model.family.sizes, found, sizes))
 
 
 def _paths(first: Forms, second: Forms) -> list[str]:

@@ -38,7 +38,7 @@ class Shown:
     def against(self, name: str) -> Comparison:
         """The code's closed forms against a network written by hand: a family, a preset or a config.json.
 
-        Raises `UnknownName` for a name that is none, `ConfigError` for a network whose sizes the code does not have.
+        Raises `UnknownName` for a name that is none, `ConfigError` for a config that cannot be read.
         """
         found = cast("Trace", self)
         return against(found, opposite(found, name))
