@@ -5,6 +5,9 @@
 2*N + 2*d_attn*n_ctx*n_layer
 """
 
+from importlib import import_module
+from typing import Any
+
 from symflops.architectures import Architecture, architecture
 from symflops.catalogue import derive
 from symflops.conventions import CONVENTIONS, Convention
@@ -18,6 +21,15 @@ from symflops.operations import Contraction, Lookup, Operation
 from symflops.totals import Total
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """``symflops.trace`` needs PyTorch, which is imported when it is asked for and not before."""
+    if name == "trace":
+        return import_module("symflops.tracing.trace").trace
+    raise AttributeError(f"module 'symflops' has no attribute {name!r}")
+
+
 __all__ = [
     "CONVENTIONS", "Architecture", "Block", "Contraction", "Convention", "Elementwise", "Lookup", "Operation",
     "Recomputed", "Routed", "SymflopsError", "Tied", "Total", "active_params", "architecture", "bytes_read",

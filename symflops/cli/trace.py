@@ -2,74 +2,98 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
+from sympy import Expr
 
 from symflops.cli import options
-from symflops.errors import SymflopsError, UnknownName
+from symflops.cli.expressions import expression
+from symflops.conventions import convention as known_convention
+from symflops.errors import ConfigError, SymflopsError, UnknownName
+
+EXPERTS = ("eager", "batched_mm", "grouped_mm")
 
 
 @click.command()
 @click.argument("target")
 @click.option("--attention", default="eager", metavar="KIND", help="eager (default) or sdpa.")
+@click.option("--experts", metavar="KIND", help="eager (a loop), batched_mm or grouped_mm; by default the class's own.")
 @click.option(
     "--certify", default="8", metavar="N", help="Random sizes to compare with the concrete module (default 8)."
 )
+@click.option("--map", "maps", multiple=True, metavar="FIELD=SIZE", help="What a field is, as n_inner=4*d_model.")
+@click.option("--against", metavar="NAME", help="Prove equality with a family (llama), a preset or a config.json.")
+@options.convention
+@click.option("--format", "form", default="text", metavar="FORMAT", help="text, markdown, latex, html or json.")
 @options.as_json
-def trace(target: str, attention: str, certify: str, as_json: bool) -> None:
+def trace(
+    target: str,
+    attention: str,
+    experts: str | None,
+    certify: str,
+    maps: Sequence[str],
+    against: str | None,
+    convention: str | None,
+    form: str,
+    as_json: bool,
+) -> int:
     """Closed forms of TARGET (hf:LlamaForCausalLM, hf:llama, a config.json, FILE.py:FACTORY) from running its code."""
     if attention not in ("eager", "sdpa"):
         raise UnknownName("attention", attention, ["eager", "sdpa"])
+    if experts not in (None, *EXPERTS):
+        raise UnknownName("experts", experts, EXPERTS)
     points = options.whole("--certify", certify)
+    chosen, overrides, shape = known_convention(convention or "torch"), meanings(maps), _format(form, as_json)
+    _refuse_unknown_network(against)
     try:
         from symflops.tracing.trace import trace as run
     except ModuleNotFoundError as error:
         raise SymflopsError(f"trace needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
     from symflops.cli.progress import stages
+    from symflops.render import render_document
+    from symflops.tracing.shown import document
 
     with stages() as stage:
-        found = run(target, attention, points, stage)
-    click.echo(json.dumps(_json(found), indent=2) if as_json else _text(found))
+        found = run(target, attention=attention, experts=experts, certify=points, overrides=overrides, stage=stage)
+    proof = None if against is None else found.against(against)
+    click.echo(render_document(document(found, chosen, proof), shape))
+    return 0 if proof is None or proof.equal else 1
 
 
-def _json(found: Any) -> dict[str, Any]:
-    operations = [{"module": path, "operator": name, "flops": str(form)} for path, name, form in found.operations()]
-    forms = ("params", "N", "C_forward", "C_backward", "saved_bytes")
-    return {
-        "target": found.target,
-        **{name: str(getattr(found, name)) for name in forms},
-        "convention": "torch",
-        "operations": operations,
-        "dimensions": dict(found.dimensions),
-        "domain": [str(condition) for condition in found.domain],
-        "saved_domain": [str(condition) for condition in found.saved_domain],
-        "recovered": [],
-        "certificate": {"points": found.certificate.points, "equal": found.certificate.equal},
-    }
+def meanings(texts: Sequence[str]) -> dict[str, Expr]:
+    """What fields mean, from ``n_inner=4*d_model`` and such.
+
+    >>> meanings(["hidden_size=d_model", "n_inner=4*d_model"])
+    {'hidden_size': d_model, 'n_inner': 4*d_model}
+
+    Raises `ConfigError` for text that maps no field, or one twice, and what `expression` raises.
+    """
+    found: dict[str, Expr] = {}
+    for text in texts:
+        name, equals, size = (each.strip() for each in text.partition("="))
+        if not equals or not name or name in found:
+            raise ConfigError(f"--map takes FIELD=SIZE, each field once, such as n_inner=4*d_model; not {text[:80]!r}")
+        found[name] = expression(size)
+    return found
 
 
-def _text(found: Any) -> str:
-    from symflops.render.plain import columns
+def _format(form: str, as_json: bool) -> str:
+    from symflops.render import known_format
 
-    data = _json(found)
-    forms = [f"{name} = {data[name]}" for name in ("params", "N", "C_forward", "C_backward", "saved_bytes")]
-    rows = [[row["module"], row["operator"], row["flops"]] for row in data["operations"]]
-    sizes = columns(["size", "in the config"], [[name, text] for name, text in data["dimensions"].items()])
-    certificate = f"certified: equal to the concrete module at {data['certificate']['points']} random sizes"
-    return "\n".join(
-        [
-            f"{found.target}: closed forms from its code, every size symbolic; FLOPs as executed (torch), for a batch",
-            "",
-            *forms,
-            "",
-            columns(["module", "operator", "forward FLOPs"], rows),
-            "",
-            sizes,
-            "",
-            f"holds where: {', '.join(data['domain']) or 'everywhere'}; for sizes of at least 2",
-            f"saved_bytes also where: {', '.join(data['saved_domain']) or 'everywhere'}",
-            certificate,
-        ]
-    )
+    return known_format("json" if as_json else form)
+
+
+def _refuse_unknown_network(name: str | None) -> None:
+    """Raises what `architecture` raises for a name that is none, before anything slow runs."""
+    from symflops.architectures import FAMILIES, architecture, presets
+
+    if name is None or name in FAMILIES:
+        return
+    try:
+        architecture(name)
+    except UnknownName:
+        if not name or not Path(name).exists():
+            raise UnknownName("network", name, {*FAMILIES, *presets()}) from None
+        raise

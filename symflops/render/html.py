@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape, unescape
 
-from sympy import Expr
+from sympy import Basic
 from sympy.printing.mathml import mathml
 
 from symflops.derivation import Derivation, Step
@@ -13,15 +13,16 @@ from symflops.render.plain import unit_note
 
 # Characters that sympy names, such as the invisible times, written out: well-formed XML too.
 _NAMED = re.compile(r"&(?!lt;|gt;|amp;|quot;)\w+;")
-_STYLE = (
+STYLE = (
     "body{font-family:serif;max-width:60em;margin:2em auto;line-height:1.5}"
     "table{border-collapse:collapse;border-top:2px solid;border-bottom:2px solid}"
     "th{border-bottom:1px solid;text-align:left}td,th{padding:.3em .8em}tr.total td{border-top:1px solid}"
-    ".why{color:#555;margin-left:1em}"
+    ".why{color:#555;margin-left:1em}caption{text-align:left;font-weight:bold;padding:.6em 0}"
 )
+"""The style of every page."""
 
 
-def formula(expression: Expr) -> str:
+def formula(expression: Basic) -> str:
     """An expression as inline MathML.
 
     >>> from symflops.notation import d_model
@@ -38,7 +39,7 @@ def page(derivation: Derivation) -> str:
     return "\n".join(
         [
             f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-            f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
+            f"<style>{STYLE}</style></head><body><h1>{title}</h1>",
             f"<p>{escape(derivation.citation)}; {escape(unit_note(derivation))}.</p>",
             *_table(derivation),
             "<p>Each step is checked by machine:</p><ol>",
@@ -67,6 +68,14 @@ def _step(step: Step) -> str:
     sign = "=" if step.dropped == 0 else "≈"
     shown = "" if step.terms is None else f"{formula(step.terms)} = "
     why = escape(step.why)
-    name, _, below = step.quantity.partition("_")
-    quantity = f"<i>{escape(name)}</i>" + (f"<sub>{escape(below)}</sub>" if below else "")
-    return f"{quantity} {sign} {shown}{formula(step.expression)} <span class='why'>{why}</span>"
+    return f"{quantity(step.quantity)} {sign} {shown}{formula(step.expression)} <span class='why'>{why}</span>"
+
+
+def quantity(text: str) -> str:
+    """The name of a quantity, what follows its first ``_`` set below.
+
+    >>> quantity("C_forward")
+    '<i>C</i><sub>forward</sub>'
+    """
+    name, _, below = text.partition("_")
+    return f"<i>{escape(name)}</i>" + (f"<sub>{escape(below)}</sub>" if below else "")

@@ -21,7 +21,13 @@ _SPECIAL = {
 }
 _TERMS_PER_LINE = 3
 _LONG = 190
-_QUANTITIES = {"N": "N", "C": "C", "C_forward": r"C_{\mathrm{forward}}"}
+QUANTITIES = {
+    "N": "N",
+    "C": "C",
+    "C_forward": r"C_{\mathrm{forward}}",
+    "C_backward": r"C_{\mathrm{backward}}",
+}
+"""How quantities are set."""
 # An ASCII formula inside a sentence: a name of the notation, and what is joined to it by operators.
 _FORMULA = re.compile(r"[\w*/+()^.]*(?:" + "|".join(map(re.escape, TERMS)) + r")\b[\w*/+()^.]*(?: [+-] [\w*/+()^]+)*")
 
@@ -33,7 +39,7 @@ def formula(expression: Expr) -> str:
     >>> formula(4 * d_model)
     '4 d_{\\\\mathrm{model}}'
     """
-    names = {**latex_names(), **{Symbol(name): shown for name, shown in _QUANTITIES.items()}}
+    names = {**latex_names(), **{Symbol(name): shown for name, shown in QUANTITIES.items()}}
     return str(latex(expression, symbol_names=names))
 
 
@@ -65,7 +71,7 @@ def _table(derivation: Derivation) -> list[str]:
 
 def _total(quantity: str, expression: Expr) -> str:
     """A total, if it fits into the table; the steps below show it in any case."""
-    shown, name = formula(expression), _QUANTITIES[quantity]
+    shown, name = formula(expression), QUANTITIES[quantity]
     return f"${name} = {shown}$" if len(shown) <= _LONG else f"${name}$, see below"
 
 
@@ -75,7 +81,7 @@ def _cell(expression: Expr) -> str:
 
 def _step(step: Step) -> str:
     sign = "=" if step.dropped == 0 else r"\approx"
-    quantity = _QUANTITIES.get(step.quantity, prose(step.quantity))
+    quantity = QUANTITIES.get(step.quantity, prose(step.quantity))
     lines = [] if step.terms is None else [f"{sign} {_broken(step.terms)}"]
     lines.append(f"{'=' if lines else sign} {_broken(step.expression)}")
     body = r" \\ ".join(f"&{line}" for line in lines)
@@ -108,6 +114,15 @@ def prose(text: str) -> str:
 
 def _breakable(text: str) -> str:
     return _escaped(text).replace("*", r"*\allowbreak{}")
+
+
+def verbatim(text: str) -> str:
+    """Text in typewriter, letter by letter, that may break after ``*``, ``.``, ``/``, ``:`` and ``_``.
+
+    >>> verbatim("mlp.up_proj")
+    '\\\\texttt{mlp.\\\\allowbreak{}up\\\\_\\\\allowbreak{}proj}'
+    """
+    return r"\texttt{" + re.sub(r"(\*|\.|/|:|\\_)", r"\1\\allowbreak{}", _escaped(text)) + "}"
 
 
 def _escaped(text: str) -> str:

@@ -13,7 +13,7 @@ from sympy import Expr
 from symflops.errors import SymflopsError
 from symflops.notation import symbol
 from symflops.tracing.fake_kernels import Routing, fake_kernels
-from symflops.tracing.inputs import inputs, loss
+from symflops.tracing.inputs import loss
 from symflops.tracing.merging import Merged, merged
 from symflops.tracing.recorder import record
 from symflops.tracing.sampling import Domain, draw, holds
@@ -102,7 +102,7 @@ def concrete_values(target: Target, sizes: Mapping[str, int], kernels: Kernels) 
     built = target.concrete(sizes, kernels, "fake")
     with fake_kernels(Routing.of(sizes)), built.scope():
         with torch.device(built.device):
-            given = inputs(built.module, sizes)
+            given = target.inputs(built.module, sizes)
         found = merged(record(built.module, given, loss))
     return {name: int(form) for name, form in measured(found).items() if form is not None}
 

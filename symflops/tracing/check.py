@@ -9,24 +9,23 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sympy import Add, Expr, factor_terms
+from sympy import Add, factor_terms
 from torch.utils.flop_counter import FlopCounterMode
 
 from symflops.architectures import Architecture
 from symflops.conventions import TORCH
-from symflops.derivation import reading_position
 from symflops.errors import SizeError
 from symflops.evidence import Line, Report
-from symflops.measures import Phase, flops, params, priced
-from symflops.networks import Use, uses
+from symflops.measures import Phase, flops, params
+from symflops.networks import uses
 from symflops.tracing.counter import Counter, against_flop_counter
 from symflops.tracing.counts import Count
 from symflops.tracing.models import Built, build, parameters, token_inputs
+from symflops.tracing.places import PHASES, closed_forms, label, module_of
 
 Stage = Callable[[str, int, int], None]
 _MOST_LAYERS = 10_000
 _INDEX = 2**62
-_PHASES: tuple[Phase, ...] = ("forward", "backward")
 _STAGES = ("building the module", "forward and backward", "torch's FlopCounterMode", "comparing")
 
 
@@ -52,7 +51,7 @@ def compare(model: Architecture, built: Built, count: Count, peer: FlopCounterMo
     """Set an architecture's formulas against what was counted on a module."""
     left_out = against_flop_counter(count, peer)
     every = params(model.network)
-    forms = [flops(model.network, TORCH, phase).expr for phase in _PHASES]
+    forms = [flops(model.network, TORCH, phase).expr for phase in PHASES]
     forward, backward = (int(model.at(form, n_batch=n_batch, n_seq=n_seq)) for form in forms)
     forward_seen = count.where(phase="forward").flops
     shapes = parameters(built.module)
@@ -91,45 +90,21 @@ def _flop_counter_total(built: Built, n_batch: int, n_seq: int) -> FlopCounterMo
 
 def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> tuple[Line, ...]:
     """Forward and backward FLOPs of each module's own work, all layers together, whichever side has any."""
-    forms, named = _closed_forms(model)
+    forms, named = closed_forms(model)
     seen: dict[tuple[Phase, str], int] = defaultdict(int)
     for path, part in count.by_pattern().items():
         for entry in part:
             seen["forward" if entry.phase == "forward" else "backward", path] += entry.flops
     paths = dict.fromkeys([*named, *(path for _, path in seen)])
     lines = []
-    for phase, path in ((phase, path) for phase in _PHASES for path in paths):
+    for phase, path in ((phase, path) for phase in PHASES for path in paths):
         form = Add(*forms[phase, path])
         value = int(model.at(form, n_batch=n_batch, n_seq=n_seq))
         if value or seen[phase, path]:
             lines.append(
-                Line(f"{_label(named[path])}, {phase}", value, seen[phase, path], path, str(factor_terms(form)))
+                Line(f"{label(named[path])}, {phase}", value, seen[phase, path], path, str(factor_terms(form)))
             )
     return tuple(lines)
-
-
-def _closed_forms(model: Architecture) -> tuple[dict[tuple[Phase, str], list[Expr]], dict[str, list[str]]]:
-    """The formula's FLOPs by pass and module path, and the operations at each path, in reading order."""
-    forms: dict[tuple[Phase, str], list[Expr]] = defaultdict(list)
-    named: dict[str, list[str]] = defaultdict(list)
-    for use in sorted(uses(model.network), key=reading_position):
-        path = _module_of(model, use)
-        named[path].append(use.path)
-        for phase in _PHASES:
-            forms[phase, path].append(priced(use, TORCH, phase))
-    return forms, named
-
-
-def _label(paths: list[str]) -> str:
-    """What the formula calls the operations of one module: their common block, where there are several."""
-    if len(paths) == 1:
-        return paths[0]
-    outer = dict.fromkeys(path.split("/")[0] for path in paths)
-    return " + ".join(outer) or "nothing in the formula"
-
-
-def _module_of(model: Architecture, use: Use) -> str:
-    return model.family.modules.get(use.path, use.path)
 
 
 def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Line, ...]:
@@ -139,7 +114,7 @@ def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tupl
         copies = int(model.at(use.copies))
         for parameter in use.operation.parameters if copies else ():
             shape = sorted(int(model.at(size)) for size in parameter.shape)
-            expected[f"{_module_of(model, use)}.{parameter.name}"][tuple(shape)] += copies
+            expected[f"{module_of(model, use)}.{parameter.name}"][tuple(shape)] += copies
     seen: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
     for name, found in shapes.items():
         seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][tuple(sorted(found))] += 1

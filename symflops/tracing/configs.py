@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Add, Expr, Integer, Pow, Symbol, fraction, together
+from sympy import Add, Expr, Integer, Pow, Symbol, expand, fraction, together
 from sympy.logic.boolalg import Boolean
 
 from symflops import notation as n
-from symflops.errors import SizeError
+from symflops.errors import SizeError, UnknownName
 from symflops.notation import TERMS
 from symflops.tracing.fields import (
     CONDITIONS,
@@ -170,6 +170,8 @@ def dimensions(meaning_of: Meanings) -> dict[str, str]:
             (symbol,) = unknown
             rest = meaning.subs(symbol, 0)
             slope = (meaning - rest).subs(symbol, 1)
+            if expand(rest + slope * symbol - meaning) != 0:
+                continue
             solved[symbol] = (Symbol(field) - rest.xreplace(solved)) / slope.xreplace(solved)
     return {symbol.name: str(expression) for symbol, expression in solved.items()}
 
@@ -188,3 +190,22 @@ def conditions(meaning_of: Meanings, names: Iterable[str]) -> tuple[Boolean, ...
     divisions = (fraction(together(meaning)) for meaning in meaning_of.values())
     whole = [divisible(above, below) for above, below in divisions if below != 1]
     return tuple(condition for condition in [*CONDITIONS, *whole, *rest] if condition.free_symbols <= known)
+
+
+def refuse_unknown(overrides: Meanings, known: Mapping[str, Any]) -> None:
+    """Raises `UnknownName` for an override of no field; fields that can hold a size are those to choose from."""
+    sizes = [name for name, value in known.items() if type(value) is int or value is None]
+    for name in overrides:
+        if name not in known:
+            raise UnknownName("config field", name, [each for each in sizes if not each.startswith("_")])
+
+
+def within(path: str, overrides: Meanings) -> Meanings:
+    """The overrides that concern the config at a path: those that name it count more than those that name no path.
+
+    >>> within("vision_config", {"hidden_size": n.d_model, "vision_config.hidden_size": n.d_ff, "text_config.x": n.r_q})
+    {'hidden_size': d_ff}
+    """
+    named = {name: each for name, each in overrides.items() if "." not in name}
+    inside = {name: each for name, each in overrides.items() if name.startswith(f"{path}.")}
+    return named | {name.removeprefix(f"{path}."): each for name, each in inside.items()}

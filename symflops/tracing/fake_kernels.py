@@ -78,21 +78,18 @@ def _pad(mode: Any, function: Any, x: Tensor, pad: list[Any], *_: Any, **__: Any
         return x.new_empty([size + more for size, more in zip(x.shape, added, strict=True)])
 
 
-def _polar(mode: Any, function: Any, radius: Tensor, angle: Tensor) -> Tensor:
+def _complex(mode: Any, function: Any, left: Tensor, right: Tensor) -> Tensor:
+    """Two tensors of one shape, real and imaginary parts or radius and angle."""
     with mode:
-        return angle.new_empty(angle.shape, dtype=torch.promote_types(angle.dtype, torch.complex64))
+        return right.new_empty(right.shape, dtype=torch.promote_types(right.dtype, torch.complex64))
 
 
 def _grouped_mm(mode: Any, function: Any, left: Tensor, right: Tensor, offsets: Any = None, *_: Any) -> Tensor:
     """Rows, columns or the contracted axis are shared out among the groups; torch's own kernel takes bfloat16 alone."""
-    groups = [each.shape[0] for each in (left, right) if each.dim() == 3]
-    if left.dim() == right.dim():
-        groups = groups[:1] or [offsets.shape[0] if offsets is not None else 1]
-        shape = (groups[0], left.shape[-2], right.shape[-1])
-    else:
-        shape = (left.shape[-2], right.shape[-1])
+    groups = [each.shape[0] for each in (left, right) if each.dim() == 3] or [offsets.shape[0]]
+    shape = (left.shape[-2], right.shape[-1])
     with mode:
-        return left.new_empty(shape)
+        return left.new_empty((groups[0], *shape) if left.dim() == right.dim() else shape)
 
 
 def _nonzero(routing: Routing | None, mode: Any, function: Any, x: Tensor) -> Tensor:
@@ -116,6 +113,7 @@ def _constant(mode: Any, rows: list[list[int]]) -> Tensor:
 _KERNELS: Mapping[Any, Kernel] = {
     _aten.baddbmm.default: _baddbmm,
     _aten.constant_pad_nd.default: _pad,
-    _aten.polar.default: _polar,
+    _aten.complex.default: _complex,
+    _aten.polar.default: _complex,
     _aten._grouped_mm.default: _grouped_mm,
 }

@@ -197,7 +197,7 @@ def _slots(items: Iterable[Each]) -> dict[tuple[Each, int], tuple[int, tuple[Siz
     """Things of one run by what they are and, where their sizes differ, which of them: how many, and their sizes."""
     tally: Tally[Each] = Tally()
     for each in items:
-        tally[replace(each, module=pattern(each.module), times=1)] += each.times  # type: ignore[call-arg]
+        tally[replace(each, module=pattern(each.module), times=1)] += each.number  # type: ignore[call-arg]
     return dict(_numbered(tally))
 
 

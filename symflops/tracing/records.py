@@ -24,6 +24,11 @@ class Item:
     module: str
 
     @property
+    def number(self) -> int:
+        """How many are alike."""
+        return int(vars(self)["times"])
+
+    @property
     def values(self) -> tuple[Size, ...]:
         """Its sizes."""
         raise NotImplementedError

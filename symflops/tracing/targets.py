@@ -7,323 +7,48 @@ but the one named.
 
 from __future__ import annotations
 
-import copy
-import difflib
-import inspect
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
-from types import MappingProxyType
-from typing import Any
-
-import torch
-from sympy import Expr
-from sympy.logic.boolalg import Boolean
-from torch import nn
 
 from symflops.errors import ConfigError
-from symflops.notation import TERMS, symbol
-from symflops.tracing import configs, fields
+from symflops.tracing import factories, pretrained
+from symflops.tracing.factories import Choice, Factory
 from symflops.tracing.fields import Meanings
-from symflops.tracing.models import STORAGE_FIELDS, Built, _made, _place, without_initialisers
-from symflops.tracing.reference import Attention
-from symflops.tracing.sampling import distinct, draw
-from symflops.tracing.userfiles import load
-
-Sizes = Mapping[str, Any]
-Maker = Callable[[Sizes, "Kernels"], nn.Module]
-UNCHANGED: Meanings = MappingProxyType({})
+from symflops.tracing.inputs import inputs as from_signature
+from symflops.tracing.target import EAGER, UNCHANGED, Inputs, Kernels, Target
 
 
-@dataclass(frozen=True)
-class Kernels:
-    """How a transformers model computes: its attention, and its experts (None: as the class does by default)."""
-
-    attention: Attention = "eager"
-    experts: str | None = None
-
-
-EAGER = Kernels()
-
-
-@dataclass(frozen=True)
-class Target:
-    """An unmodified model whose sizes can vary.
-
-    ``sizes`` names every size of the notation that it has, with a small value to run it at; ``dimensions`` says what
-    each is in the fields of its config. ``conditions`` are relations to keep when sizes are varied. ``defaults`` are
-    the fields as the class (or the file) has them. ``attentions`` and ``experts`` are the kernels it can be built with.
-    """
-
-    name: str
-    defaults: Mapping[str, Any] = field(repr=False)
-    sizes: Mapping[str, int]
-    dimensions: Mapping[str, str]
-    conditions: tuple[Boolean, ...]
-    attentions: tuple[Attention, ...]
-    experts: tuple[str, ...]
-    make: Maker = field(repr=False)
-
-    @property
-    def structural(self) -> frozenset[str]:
-        """The sizes that drive loops in the code: they must be plain integers."""
-        return frozenset(filter(fields.is_structural, self.sizes))
-
-    def build(self, sizes: Sizes, kernels: Kernels = EAGER) -> nn.Module:
-        """The model at these sizes, in eval mode and without initialised weights, on the current device.
-
-        Sizes are integers, or torch's symbolic integers where they are not ``structural``; those not given are as in
-        ``self.sizes``. Raises `ConfigError` for kernels that the class does not have.
-        """
-        self.accept(kernels)
-        with without_initialisers():
-            return self.make({**self.sizes, **sizes}, kernels).eval()
-
-    def accept(self, kernels: Kernels) -> None:
-        """Raises `ConfigError` for kernels that the class does not have."""
-        for what, given, known in (
-            ("attention", kernels.attention, self.attentions),
-            ("experts", kernels.experts or "default", ("default", *self.experts)),
-        ):
-            if given not in known:
-                raise ConfigError(f"{self.name} has no {given!r} {what}; it has {', '.join(known)}")
-
-    def concrete(
-        self, sizes: Mapping[str, int], kernels: Kernels = EAGER, device: str = "meta", dtype: str = "float32"
-    ) -> Built:
-        """The model at integer sizes, with the scope to run it in; ``device`` is as in `symflops.tracing.models.build`.
-
-        >>> resolve("hf:gpt2").concrete({"n_layer": 1}).source
-        'hf:GPT2LMHeadModel'
-        """
-        place, mode = _place(device)
-        kind: torch.dtype = getattr(torch, dtype)
-        module = _made(lambda: self.build(sizes, kernels), place, mode, kind)
-        return Built(module, self.name, None, place, mode)
-
-
-def resolve(text: str, overrides: Meanings = UNCHANGED) -> Target:
-    """The target that a text names: ``hf:…``, a path to a config.json, or ``path/to/model.py:factory``.
+def resolve(
+    target: str | Factory,
+    overrides: Meanings = UNCHANGED,
+    sizes: Choice = None,
+    inputs: Inputs = from_signature,
+) -> Target:
+    """The target that is meant: ``hf:…``, a path to a config.json, ``path/to/model.py:factory``, or a function.
 
     ``overrides`` gives fields (or a factory's parameters) another meaning in the notation than the table of
-    `symflops.tracing.fields`. Raises `ConfigError` for a target that does not exist or cannot be read.
+    `symflops.tracing.fields`; a field of a config inside another is named with its path, as in
+    ``vision_config.hidden_size``. ``sizes`` chooses the parameters of a function that vary; ``inputs`` makes the
+    arguments of one call. Raises `ConfigError` for a target that does not exist or cannot be read, `UnknownName` for
+    an override of a field that it lacks.
 
     >>> target = resolve("hf:gpt2")
     >>> target.name, target.dimensions["d_head"]
     ('hf:GPT2LMHeadModel', 'n_embd/n_head')
     """
-    if text.lower().startswith("hf:"):
-        return _of_class(*_named(text[3:].strip()), overrides)
-    file, colon, factory = text.rpartition(":")
+    if callable(target):
+        name = getattr(target, "__qualname__", type(target).__name__)
+        return factories.of_function(target, name, overrides, sizes, inputs)
+    if target.lower().startswith("hf:"):
+        return pretrained.of_name(target[3:].strip(), overrides, inputs)
+    file, colon, factory = target.rpartition(":")
     if colon and file.endswith(".py"):
-        return _of_file(Path(file), factory, overrides)
-    if text.endswith(".json") or Path(text).is_dir():
-        return _of_class(*_from_json(Path(text)), overrides)
+        return factories.of_file(Path(file), factory, overrides, inputs)
+    if target.endswith(".json") or Path(target).is_dir():
+        return pretrained.of_json(Path(target), overrides, inputs)
     raise ConfigError(
-        f"unknown target {text!r}; give hf:NAME (a model class, config class or model_type of transformers), "
+        f"unknown target {target!r}; give hf:NAME (a model class, config class or model_type of transformers), "
         "a path to a config.json, or path/to/model.py:factory"
     )
 
 
-def _transformers() -> Any:
-    try:
-        import transformers
-        from transformers import modeling_utils  # noqa: F401
-    except ImportError as error:
-        raise ConfigError("transformers is not installed; pip install transformers") from error
-    return transformers
-
-
-def _named(name: str) -> tuple[Any, Any]:
-    """A model class of transformers and its default config."""
-    library = _transformers()
-    types: dict[str, str] = {each.lower(): each for each in library.CONFIG_MAPPING}
-    family = types.get(name.lower()) or types.get(name.lower().replace("-", "_"))
-    if family:
-        config = _default(library.CONFIG_MAPPING[family])
-        return _class_for(config, library), config
-    classes: dict[str, str] = {each.lower(): each for each in dir(library)}
-    found: Any = getattr(library, classes.get(name.lower(), ""), None)
-    if isinstance(found, type) and issubclass(found, library.PreTrainedConfig) and bool(vars(found).get("model_type")):
-        config = _default(found)
-        return _class_for(config, library), config
-    if _is_model(found, library):
-        return found, _default(found.config_class)
-    near = difflib.get_close_matches(name.lower(), [*types, *filter(_looks_like_model, classes)], n=3)
-    hint = f"; did you mean {' or '.join(classes.get(each) or each for each in near)}?" if near else ""
-    raise ConfigError(f"transformers {library.__version__} has no model, config or model_type {name!r}{hint}")
-
-
-def _looks_like_model(name: str) -> bool:
-    return not name.startswith(("auto", "_")) and name.endswith(("config", "model", "lm", "generation", "fication"))
-
-
-def _is_model(found: Any, library: Any) -> bool:
-    return bool(
-        isinstance(found, type)
-        and issubclass(found, library.PreTrainedModel)
-        and getattr(found, "config_class", None) is not None
-        and not found.__name__.endswith("PreTrainedModel")
-    )
-
-
-def _default(config_class: Any) -> Any:
-    try:
-        return config_class()
-    except Exception as error:
-        raise ConfigError(f"{config_class.__name__} has no defaults: {' '.join(str(error).split())}") from error
-
-
-def _class_for(config: Any, library: Any) -> Any:
-    """The class that a family is known for: with its language head where it has one."""
-    auto = library.models.auto.modeling_auto
-    encoder_decoder = ("MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING")
-    alone = ("MODEL_FOR_MASKED_LM_MAPPING", "MODEL_FOR_CAUSAL_LM_MAPPING")
-    for mapping in (*(encoder_decoder if config.is_encoder_decoder else alone), "MODEL_MAPPING"):
-        known = getattr(auto, mapping)
-        if type(config) in known:
-            found = known[type(config)]
-            return found[0] if isinstance(found, tuple) else found
-    raise ConfigError(f"transformers has no model for {type(config).__name__}; name a class, as in hf:LlamaForCausalLM")
-
-
-def _from_json(path: Path) -> tuple[Any, Any]:
-    file = path / "config.json" if path.is_dir() else path
-    try:
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{file} is no JSON file: {error}") from None
-    library = _transformers()
-    family = read.get("model_type") if isinstance(read, dict) else None
-    if family not in library.CONFIG_MAPPING:
-        raise ConfigError(f"{file} names no model_type that transformers {library.__version__} knows: {family!r}")
-    kept = {name: value for name, value in read.items() if name not in STORAGE_FIELDS}
-    try:
-        config = library.CONFIG_MAPPING[family].from_dict(kept)
-    except Exception as error:
-        raise ConfigError(f"transformers refuses {file}: {' '.join(str(error).split())}") from error
-    named = [getattr(library, str(each), None) for each in read.get("architectures") or ()]
-    return next((each for each in named if _is_model(each, library)), None) or _class_for(config, library), config
-
-
-def _parts(config: Any) -> Iterator[tuple[str, str, Any]]:
-    """A config and those inside it: path, tower and object."""
-    yield "", "", config
-    for name in config.sub_configs:
-        inner = getattr(config, name, None)
-        if hasattr(inner, "sub_configs"):
-            for path, tower, part in _parts(inner):
-                yield f"{name}.{path}" if path else name, tower or fields.TOWERS.get(name, ""), part
-
-
-def _of_class(model: Any, config: Any, overrides: Meanings) -> Target:
-    parts = [(path, configs.Part.of(part.__dict__, tower, overrides)) for path, tower, part in _parts(config)]
-    qualified = {f"{path}.{name}".lstrip("."): each for path, part in parts for name, each in part.meanings.items()}
-    kinds = {size: f"{path}.{text}".lstrip(".") for path, part in parts for size, text in part.counted.items()}
-    dimensions = configs.dimensions(qualified) | kinds
-    free = sorted({each.name for meaning in qualified.values() for each in meaning.free_symbols})
-    run = ("n_batch",) if model.main_input_name == "pixel_values" and len(parts) == 1 else ("n_batch", "n_seq")
-    routed = ("n_routed",) if "n_expert" in free else ()
-    names = [*dict.fromkeys([*free, *kinds, *run, *routed])]
-    conditions = configs.conditions(qualified, names)
-    _import_parts(config)
-
-    def make(sizes: Sizes, kernels: Kernels) -> nn.Module:
-        changed = copy.deepcopy(config)
-        changed._attn_implementation = kernels.attention
-        changed._experts_implementation = kernels.experts
-        for (_, part), (_, _, inner) in zip(parts, _parts(changed), strict=True):
-            inner.__dict__.update(part.at(sizes))
-        module: nn.Module = model(changed)
-        return module
-
-    return Target(
-        name=f"hf:{model.__name__}",
-        defaults=MappingProxyType(config.to_dict()),
-        sizes=_small(names, conditions),
-        dimensions=MappingProxyType(dimensions),
-        conditions=conditions,
-        attentions=("eager", "sdpa") if getattr(model, "_supports_sdpa", False) else ("eager",),
-        experts=EXPERTS if "n_expert" in names and _experts_can_be_set(model) else (),
-        make=make,
-    )
-
-
-EXPERTS = ("eager", "batched_mm", "grouped_mm")
-"""How transformers can run experts: a loop over those that are hit, a product for each choice, grouped products."""
-
-
-def _experts_can_be_set(model: Any) -> bool:
-    return bool(getattr(model, "_can_set_experts_implementation", lambda: False)())
-
-
-def _small(names: list[str], conditions: tuple[Boolean, ...]) -> Mapping[str, int]:
-    """A small size for each name: apart where code must not take two for one, and as many layers as there are kinds."""
-    start = {name: fields.hint(name) for name in names}
-    layers = {name: (1, 2) for name in names if name.startswith("n_layer")}
-    counted = draw(
-        {name: layers.get(name, (size, size)) for name, size in start.items()}, _among(conditions, layers), Random(0)
-    )
-    symbolic = [name for name in names if not fields.is_structural(name)]
-    return MappingProxyType(distinct({**start, **{name: counted[name] for name in layers}}, symbolic, conditions))
-
-
-def _among(conditions: tuple[Boolean, ...], names: Collection[str]) -> tuple[Boolean, ...]:
-    """The conditions on these names alone."""
-    return tuple(each for each in conditions if {symbol.name for symbol in each.free_symbols} <= set(names))
-
-
-def _import_parts(config: Any) -> None:
-    """Import the code of a config's parts now: what is imported while initialisers are replaced keeps the stand-ins."""
-    known = _transformers().models.auto.modeling_auto.MODEL_MAPPING
-    for _, _, part in _parts(config):
-        if type(part) in known:
-            _ = known[type(part)]
-
-
-def _of_file(path: Path, factory: str, overrides: Meanings) -> Target:
-    """A user's own function; its parameters are sizes of the notation, or named as a config's fields are."""
-    function = getattr(load(path), factory, None)
-    if not callable(function):
-        raise ConfigError(f"{path} defines no function {factory!r}")
-    parameters = [each for each in inspect.signature(function).parameters.values() if each.kind not in _VARIADIC]
-    given = {each.name: 1 if each.default is each.empty else each.default for each in parameters}
-    meaning_of = _of_parameters(given, overrides)
-    unknown = [each.name for each in parameters if each.default is each.empty and each.name not in meaning_of]
-    if unknown:
-        raise ConfigError(
-            f"{path}:{factory}: no meaning is known for parameter {unknown[0]!r}; give it a default or say what it is"
-        )
-    free = sorted({each.name for meaning in meaning_of.values() for each in meaning.free_symbols})
-    names = list(dict.fromkeys([*free, "n_batch", "n_seq", *(("n_routed",) if "n_expert" in free else ())]))
-    conditions = configs.conditions(meaning_of, names)
-
-    def make(sizes: Sizes, kernels: Kernels) -> nn.Module:
-        module = function(**{name: configs.value_at(meaning, sizes) for name, meaning in meaning_of.items()})
-        if not isinstance(module, nn.Module):
-            raise ConfigError(f"{path}:{factory} returned a {type(module).__name__}, not a torch.nn.Module")
-        return module
-
-    return Target(
-        name=f"{path}:{factory}",
-        defaults=MappingProxyType(given),
-        sizes=_small(names, conditions),
-        dimensions=MappingProxyType(configs.dimensions(meaning_of)),
-        conditions=conditions,
-        attentions=("eager", "sdpa"),
-        experts=(),
-        make=make,
-    )
-
-
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-def _of_parameters(given: Mapping[str, Any], overrides: Meanings) -> dict[str, Expr]:
-    known = configs.meanings(given, overrides)
-    own = {name: symbol(name) for name in given if name in TERMS and configs.is_size(name, given[name])}
-    return {name: known.get(name, own.get(name)) for name in given if name in known or name in own}
+__all__ = ["EAGER", "UNCHANGED", "Choice", "Factory", "Inputs", "Kernels", "Target", "resolve"]

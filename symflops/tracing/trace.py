@@ -14,7 +14,7 @@ finds nothing, the trace is refused with the line of the code: never a wrong for
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sympy import Expr, expand
@@ -24,18 +24,20 @@ from torch import nn
 from symflops.measures import params_without
 from symflops.notation import n_active, n_batch, n_expert, n_routed, n_seq, symbol
 from symflops.tracing.certificate import Certificate, Claims, NotCertified, certified, measured
+from symflops.tracing.fields import Meanings
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs
 from symflops.tracing.models import one_sequence_per_row
 from symflops.tracing.recovery import Family, NotSymbolic, Recovered, Stage, family
 from symflops.tracing.sampling import multiples
+from symflops.tracing.shown import Shown
 from symflops.tracing.symbolic import Loss, Traced, symbolic_run
-from symflops.tracing.targets import Kernels, Target, resolve
+from symflops.tracing.targets import UNCHANGED, Choice, Factory, Inputs, Kernels, Target, resolve
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Shown):
     """What a model's code costs, in symbols, and where that holds.
 
     ``params`` are all distinct parameters, ``N`` those without token and position tables and logits; ``C_forward``
@@ -45,6 +47,7 @@ class Trace:
     were numbers in every run. All hold in the ``domain``, for sizes of at least 2; ``saved_bytes`` also needs
     ``saved_domain``: where the code would take another way, such as copying heads only where there are fewer for keys
     than for queries. ``notes`` are what else a reader has to know.
+    ``meanings`` says what fields of the ``config`` are in the notation.
     """
 
     target: str
@@ -63,6 +66,8 @@ class Trace:
     saved_domain: tuple[Boolean, ...]
     notes: tuple[str, ...]
     certificate: Certificate
+    meanings: Meanings = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def operations(self) -> Iterator[tuple[str, str, Expr]]:
         """Forward FLOPs of every contraction: module path, operator, closed form."""
@@ -76,34 +81,49 @@ def _silent(what: str, done: int, of: int) -> None:
 
 
 def trace(
-    text: str, attention: Any = "eager", certify: int = 8, stage: Stage = _silent, experts: str | None = None
+    target: str | Factory,
+    sizes: Choice = None,
+    inputs: Inputs = inputs,
+    *,
+    attention: Any = "eager",
+    experts: str | None = None,
+    certify: int = 8,
+    overrides: Meanings = UNCHANGED,
+    stage: Stage = _silent,
 ) -> Trace:
-    """Trace a target: ``hf:LlamaForCausalLM``, ``hf:llama``, a config.json, or ``path/to/model.py:factory``.
+    """Trace ``hf:LlamaForCausalLM``, ``hf:llama``, a config.json, ``path/to/model.py:factory``, or a function.
+
+    A function ``factory(n_layer=…, d_model=…)`` returns the module. ``sizes`` says which of its parameters vary, by
+    name, or what they mean, as in ``{"width": "d_model", "hidden": 4 * d_model}``; by default all whose names tell.
+    ``inputs(module, sizes)`` makes the arguments of one call, by default from the signature.
 
     ``attention`` is eager or sdpa, ``experts`` how a mixture runs (eager, batched_mm, grouped_mm; None is the class's
-    default); ``certify`` is the number of random sizes to compare with the concrete module. Raises `ConfigError` for a
-    target that is none or has no such kernels, `NotSymbolic` where no formula was found, `NotCertified` where the
-    module contradicts the formula.
+    default); ``certify`` is the number of random sizes to compare with the concrete module; ``overrides`` says what
+    fields of the config mean in the notation where that is not what the tables say. Raises `ConfigError` for a target
+    that is none or has no such kernels, `UnknownName` for an override of no field, `NotSymbolic` where no formula was
+    found, `NotCertified` where the module contradicts the formula.
     """
-    target, kernels = resolve(text), Kernels(attention, experts)
-    target.accept(kernels)
-    found = family(_runs(target, kernels), target.sizes, target.structural, target.conditions, stage)
-    claims = _claims(target, found)
-    certificate = certified(claims, target, kernels, certify, lambda done: stage("certifying", done, certify))
-    routed, notes = _routing(found.merged, target)
+    meant, kernels = resolve(target, overrides, sizes, inputs), Kernels(attention, experts)
+    meant.accept(kernels)
+    found = family(_runs(meant, kernels), meant.sizes, meant.structural, meant.conditions, stage)
+    claims = _claims(meant, found)
+    certificate = certified(claims, meant, kernels, certify, lambda done: stage("certifying", done, certify))
+    routed, notes = _routing(found.merged, meant)
     network = lift_merged(routed)
     return Trace(
-        target=target.name,
+        target=meant.name,
         network=network,
         merged=routed,
         N=params_without(network),
         **measured(routed),
-        dimensions=target.dimensions,
+        dimensions=meant.dimensions,
         recovered=found.recovered,
         domain=claims.domain,
         saved_domain=found.generic,
         notes=(*found.notes, *notes),
         certificate=certificate,
+        meanings=meant.meanings,
+        config=meant.defaults,
     )
 
 
@@ -134,7 +154,7 @@ def _runs(target: Target, kernels: Kernels) -> Any:
 
     def build(sizes: Mapping[str, Any]) -> tuple[nn.Module, object, Loss]:
         module = target.build(sizes, kernels)
-        return module, inputs(module, sizes), loss
+        return module, target.inputs(module, sizes), loss
 
     def run(numbers: Mapping[str, int], hints: Mapping[str, int]) -> Traced:
         with one_sequence_per_row():
