@@ -12,11 +12,12 @@ import json
 import multiprocessing
 from typing import Any
 
-FAMILIES = (
-    "gpt2 gpt_neo gpt_neox gptj opt bloom falcon mpt llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi phi3 "
-    "cohere olmo olmo2 stablelm granite mixtral qwen2_moe qwen3_moe olmoe deepseek_v2 deepseek_v3 gpt_oss bert roberta "
-    "t5 bart vit clip whisper mamba mamba2"
-).split()
+FAMILIES = [
+    "gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "mpt", "llama", "mistral", "qwen2", "qwen3",
+    "gemma", "gemma2", "gemma3_text", "phi", "phi3", "cohere", "olmo", "olmo2", "stablelm", "granite", "mixtral",
+    "qwen2_moe", "qwen3_moe", "olmoe", "deepseek_v2", "deepseek_v3", "gpt_oss", "bert", "roberta", "t5", "bart",
+    "vit", "clip", "whisper", "mamba", "mamba2",
+]  # fmt: skip
 FORMS = ("params", "N", "C_forward", "C_backward", "saved_bytes", "bytes_read", "bytes_written")
 
 

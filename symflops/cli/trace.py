@@ -14,12 +14,14 @@ from symflops.conventions import convention as known_convention
 from symflops.errors import ConfigError, SymflopsError, UnknownName
 
 EXPERTS = ("eager", "batched_mm", "grouped_mm")
+PHASES = ("training", "prefill", "decode")
 
 
 @click.command()
 @click.argument("target")
 @click.option("--attention", default="eager", metavar="KIND", help="eager (default) or sdpa.")
 @click.option("--experts", metavar="KIND", help="eager (a loop), batched_mm or grouped_mm; by default the class's own.")
+@click.option("--phase", default="training", metavar="NAME", help="training (default), prefill or decode.")
 @click.option(
     "--certify", default="8", metavar="N", help="Random sizes to compare with the concrete module (default 8)."
 )
@@ -32,6 +34,7 @@ def trace(
     target: str,
     attention: str,
     experts: str | None,
+    phase: str,
     certify: str,
     maps: Sequence[str],
     against: str | None,
@@ -44,6 +47,8 @@ def trace(
         raise UnknownName("attention", attention, ["eager", "sdpa"])
     if experts not in (None, *EXPERTS):
         raise UnknownName("experts", experts, EXPERTS)
+    if phase not in PHASES:
+        raise UnknownName("phase", phase, PHASES)
     points = options.whole("--certify", certify)
     chosen, overrides, shape = known_convention(convention or "torch"), meanings(maps), _format(form, as_json)
     _refuse_unknown_network(against)
@@ -56,7 +61,9 @@ def trace(
     from symflops.tracing.shown import document
 
     with stages() as stage:
-        found = run(target, attention=attention, experts=experts, certify=points, overrides=overrides, stage=stage)
+        found = run(
+            target, attention=attention, experts=experts, phase=phase, certify=points, overrides=overrides, stage=stage
+        )
     proof = None if against is None else found.against(against)
     click.echo(render_document(document(found, chosen, proof), shape))
     return 0 if proof is None or proof.equal else 1

@@ -15,7 +15,7 @@ from symflops.notation import symbol
 from symflops.tracing.fake_kernels import Routing, fake_kernels
 from symflops.tracing.inputs import loss
 from symflops.tracing.merging import Merged, merged
-from symflops.tracing.recorder import record
+from symflops.tracing.phases import Phase
 from symflops.tracing.sampling import Domain, draw, holds
 from symflops.tracing.targets import Kernels, Target
 
@@ -54,25 +54,32 @@ class Claims:
         return {name: self.forms[name].subs(values) for name in claimed}
 
 
-def certified(
-    claims: Claims, target: Target, kernels: Kernels, points: int, stage: Callable[[int], None]
-) -> Certificate:
+@dataclass(frozen=True)
+class Concrete:
+    """The module that claims are compared with: a target, built with some kernels, called as in a phase."""
+
+    target: Target
+    kernels: Kernels
+    phase: Phase
+
+
+def certified(claims: Claims, module: Concrete, points: int, stage: Callable[[int], None]) -> Certificate:
     """Compare claims with the concrete module at ``points`` random sizes.
 
     Sizes that the module itself refuses (a padding token beyond the vocabulary) are drawn anew. Raises `NotCertified`,
     with the sizes, where the module differs, or refuses most sizes.
     """
-    done, refused = 0, 0
-    for sizes in random_sizes(target, claims.drawn) if points else ():
+    done, refused, name = 0, 0, module.target.name
+    for sizes in random_sizes(module.target, claims.drawn) if points else ():
         stage(done)
         try:
-            seen = concrete_values(target, sizes, kernels)
+            seen = concrete_values(module, sizes)
         except (AssertionError, IndexError, RuntimeError, ValueError) as error:
             refused += 1
             if refused > points:
-                raise NotCertified(f"{target.name} refuses most random sizes; the last: {error}") from error
+                raise NotCertified(f"{name} refuses most random sizes; the last: {error}") from error
             continue
-        _compare(claims.at(sizes), seen, target.name, sizes)
+        _compare(claims.at(sizes), seen, name, sizes)
         done += 1
         if done == points:
             break
@@ -97,13 +104,13 @@ def random_sizes(target: Target, domain: Domain) -> Iterator[dict[str, int]]:
             yield sizes
 
 
-def concrete_values(target: Target, sizes: Mapping[str, int], kernels: Kernels) -> dict[str, int]:
+def concrete_values(module: Concrete, sizes: Mapping[str, int]) -> dict[str, int]:
     """What the module does at integer sizes: parameters, FLOPs and bytes forward and backward, bytes saved."""
-    built = target.concrete(sizes, kernels, "fake")
+    built = module.target.concrete(sizes, module.kernels, "fake")
     with fake_kernels(Routing.of(sizes)), built.scope():
         with torch.device(built.device):
-            given = target.inputs(built.module, sizes)
-        found = merged(record(built.module, given, loss))
+            given = module.target.inputs(built.module, sizes)
+        found = merged(module.phase.concrete(built.module, given, loss))
     return {name: int(form) for name, form in measured(found).items() if form is not None}
 
 

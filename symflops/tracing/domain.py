@@ -99,6 +99,8 @@ def domain(guards: Iterable[Any], known: Mapping[Symbol, Expr] = MappingProxyTyp
         if guard is not true:
             special = isinstance(guard, Ne) or _decided(guard, {}, _LEAST) is true
             (generic if special else conditions)[_tidied(_readable(guard, quotients, pairs))] = None
+    # What is known to be a multiple was run as one of at least 2, and no guard says so.
+    generic |= {Ne(size, divisor): None for size, divisor in known.items()}
     return Domain(tuple(conditions), pairs, tuple(generic), quotients)
 
 

@@ -67,7 +67,7 @@ def _forward(found: Merged) -> dict[str, dict[Record, Expr]]:
 def _tokens(found: Merged) -> Expr:
     """Tokens of a batch, where the run has both symbols; a parameter of an elementwise step serves each of them."""
     seen = {each for record in found.records for size in record.sizes for each in getattr(size, "free_symbols", ())}
-    return Mul(*(each for each in (n_batch, n_seq) if each in seen))
+    return Mul(*(each for each in (n_batch, n_seq, n_query) if each in seen))
 
 
 def _contractions(records: Mapping[Record, Expr], owned: dict[Stored, Expr]) -> Iterator[tuple[Operation, Expr]]:

@@ -22,17 +22,19 @@ from sympy.logic.boolalg import Boolean
 from torch import nn
 
 from symflops.measures import params_without
-from symflops.notation import n_active, n_batch, n_expert, n_routed, n_seq, symbol
-from symflops.tracing.certificate import Certificate, Claims, NotCertified, certified, measured
+from symflops.notation import n_active, n_batch, n_expert, n_query, n_routed, n_seq, symbol
+from symflops.tracing.certificate import Certificate, Claims, Concrete, NotCertified, certified, measured
 from symflops.tracing.fields import Meanings
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs
 from symflops.tracing.models import one_sequence_per_row
+from symflops.tracing.phases import Phase
+from symflops.tracing.phases import phase as phase_of
 from symflops.tracing.recovery import Family, NotSymbolic, Recovered, Stage, family
 from symflops.tracing.sampling import multiples
 from symflops.tracing.shown import Shown
-from symflops.tracing.symbolic import Loss, Traced, symbolic_run
+from symflops.tracing.symbolic import Loss, Traced
 from symflops.tracing.targets import UNCHANGED, Choice, Factory, Inputs, Kernels, Target, resolve
 
 
@@ -87,6 +89,7 @@ def trace(
     *,
     attention: Any = "eager",
     experts: str | None = None,
+    phase: str = "training",
     certify: int = 8,
     overrides: Meanings = UNCHANGED,
     stage: Stage = _silent,
@@ -98,16 +101,21 @@ def trace(
     ``inputs(module, sizes)`` makes the arguments of one call, by default from the signature.
 
     ``attention`` is eager or sdpa, ``experts`` how a mixture runs (eager, batched_mm, grouped_mm; None is the class's
-    default); ``certify`` is the number of random sizes to compare with the concrete module; ``overrides`` says what
-    fields of the config mean in the notation where that is not what the tables say. Raises `ConfigError` for a target
-    that is none or has no such kernels, `UnknownName` for an override of no field, `NotSymbolic` where no formula was
-    found, `NotCertified` where the module contradicts the formula.
+    default); ``phase`` is training (forward and backward over whole sequences), prefill (forward, filling a cache) or
+    decode (``n_query`` tokens after a cache, ``n_key`` in all). ``certify`` is the number of random sizes to compare
+    with the concrete module; ``overrides`` says what fields of the config mean in the notation where that is not what
+    the tables say. Raises `ConfigError` for a target that is none or has no such kernels, `UnknownName` for an override
+    of no field or another phase, `NotSymbolic` where no formula was found, `NotCertified` where the module contradicts
+    the formula.
     """
-    meant, kernels = resolve(target, overrides, sizes, inputs), Kernels(attention, experts)
+    chosen, kernels = phase_of(phase), Kernels(attention, experts)
+    meant = chosen.of(resolve(target, overrides, sizes, inputs))
     meant.accept(kernels)
-    found = family(_runs(meant, kernels), meant.sizes, meant.structural, meant.conditions, stage)
+    found = family(_runs(meant, kernels, chosen), meant.sizes, meant.structural, meant.conditions, stage)
     claims = _claims(meant, found)
-    certificate = certified(claims, meant, kernels, certify, lambda done: stage("certifying", done, certify))
+    certificate = certified(
+        claims, Concrete(meant, kernels, chosen), certify, lambda done: stage("certifying", done, certify)
+    )
     routed, notes = _routing(found.merged, meant)
     network = lift_merged(routed)
     return Trace(
@@ -141,7 +149,7 @@ def _routing(found: Merged, target: Target) -> tuple[Merged, tuple[str, ...]]:
     """Where data decides which expert takes which token: each takes its share, and sums over experts are exact."""
     if not any(n_routed in getattr(form, "free_symbols", ()) for form in measured(found).values()):
         return found, ()
-    choices = n_active * n_batch * n_seq
+    choices = n_active * n_batch * (n_query if "n_query" in target.sizes else n_seq)
     if not {"n_active", "n_expert"} <= set(target.sizes):
         return found, ("routing depends on data: n_routed tokens reach each expert",)
     share = choices / n_expert
@@ -149,7 +157,7 @@ def _routing(found: Merged, target: Target) -> tuple[Merged, tuple[str, ...]]:
     return found.at({n_routed: share}), (said,)
 
 
-def _runs(target: Target, kernels: Kernels) -> Any:
+def _runs(target: Target, kernels: Kernels, chosen: Phase) -> Any:
     """From numbers and hints to a run of the target on symbols."""
 
     def build(sizes: Mapping[str, Any]) -> tuple[nn.Module, object, Loss]:
@@ -158,7 +166,7 @@ def _runs(target: Target, kernels: Kernels) -> Any:
 
     def run(numbers: Mapping[str, int], hints: Mapping[str, int]) -> Traced:
         with one_sequence_per_row():
-            return symbolic_run(build, hints, numbers, multiples(target.conditions))
+            return chosen.symbolic(build, hints, numbers, multiples(target.conditions))
 
     return run
 
