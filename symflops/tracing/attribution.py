@@ -1,4 +1,4 @@
-"""Whose work an operator is: which module runs it, in which pass, and in the backward pass whose forward made its node."""
+"""Whose work an operator is: which module runs it, in which pass; backward, the module whose forward made the node."""
 
 from __future__ import annotations
 

@@ -20,11 +20,12 @@ from symflops.tracing.attribution import Attribution
 from symflops.tracing.chains import Chains, Names, innermost, links
 from symflops.tracing.counter import Counter
 from symflops.tracing.flop_table import GLOBAL, Counts, table
-from symflops.tracing.rules import Einsum, resolve
+from symflops.tracing.rules import Einsum, resolve, traffic
 from symflops.tracing.rules.registry import Pricing, UnpricedOperator
 
 Formula: TypeAlias = Callable[..., Any]
 _COND: Final = torch.ops.higher_order.cond
+_ASKED: Final = Pricing("contraction", "a formula written for torch's counter", None, traffic.nothing)
 _WARNING: Final = "mods argument is not needed anymore, you can stop passing it"
 """In torch's words, so that a program's filter of warnings finds it."""
 
@@ -92,9 +93,9 @@ class FlopCounter:
         ...     _ = torch.nn.Linear(300, 500)(torch.ones(200, 300))
         >>> print(counter.get_table())
         Module            FLOP    % Total
-        --------------  ------  ---------
-        Linear          60.000M   100.00%
-         - aten.addmm   60.000M   100.00%
+        -------------  -------  ---------
+        Linear         60.000M    100.00%
+         - aten.addmm  60.000M    100.00%
         """
         return table(self.flop_counts, self.depth if depth is None else depth)
 
@@ -119,30 +120,25 @@ class _Counting(Counter):
         chain, phase = self._attribution.current()
         operator = internals.packet(function)
         pricing = self._pricing(function, operator, chain)
-        if pricing is not None and pricing.kind == "decomposed":
+        if pricing.kind == "decomposed" or (pricing.kind == "contraction" and internals.is_composite(function)):
+            # Autograd shows what it is made of and inference mode shows it whole: one count for both.
             return self._mode.decompose(function, args, kwargs)
         result = function(*args, **kwargs)
-        if pricing is None:
+        self._ran((chain, operator, phase), pricing, result, args, kwargs)
+        if pricing is _ASKED:
             self._add(chain, operator, self._shown.flop_registry[operator](*args, **kwargs, out_val=result))
-        else:
-            self._ran((chain, operator, phase), pricing, result, args, kwargs)
         return result
 
-    def _pricing(self, function: Any, operator: Any, chain: str) -> Pricing | None:
-        """Our price of an operator, or None where a formula of the user's is to be asked, or one that torch alone has.
-
-        A composite operator is decomposed first, as autograd does before any counter sees it: a formula for it would
-        be asked without gradients and not asked with them.
-        """
+    def _pricing(self, function: Any, operator: Any, chain: str) -> Pricing:
+        """Our price of an operator, or that a formula of the user's is to be asked, or one that torch alone has."""
         formula = self._shown.flop_registry.get(operator)
         if formula is None:
             return resolve(function, innermost(chain))
         try:
-            pricing = resolve(function)
+            ours = resolve(function)
         except UnpricedOperator:
-            return None
-        ours = pricing.kind == "decomposed" or getattr(formula, "__module__", None) == torchs.__name__
-        return pricing if ours else None
+            return _ASKED
+        return ours if getattr(formula, "__module__", None) == torchs.__name__ else _ASKED
 
     def _ran(
         self, key: tuple[str, Any, str], pricing: Pricing, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -165,13 +161,12 @@ class _Counting(Counter):
         branches = []
         for branch in (when_true, when_false):
             with self._apart() as counts, self._mode:
-                result = branch(*operands)
-            branches.append((result, counts))
+                branches.append((branch(*operands), counts))
         for name in dict.fromkeys(name for _, counts in branches for name in counts):
             for operator in dict.fromkeys(operator for _, counts in branches for operator in counts[name]):
                 dearest = max(counts[name][operator] for _, counts in branches)
                 self._shown.flop_counts[name][operator] += dearest
-        return branches[0][0]
+        return branches[_is_false(predicate)][0]
 
     @contextmanager
     def _apart(self) -> Iterator[Counts]:
@@ -182,6 +177,13 @@ class _Counting(Counter):
             yield counts
         finally:
             self._shown.flop_counts = before
+
+
+def _is_false(predicate: Any) -> bool:
+    """Whether a condition is known not to hold: a shape alone does not tell."""
+    return predicate is False or bool(
+        internals.is_tensor(predicate) and internals.has_values(predicate) and not predicate
+    )
 
 
 def _nothing() -> Counts:

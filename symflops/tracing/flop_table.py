@@ -23,12 +23,12 @@ def table(counts: Mapping[str, Mapping[Any, int]], depth: int | None) -> str:
     Numbers are in thousands, millions and so on, all in that of the total.
 
     >>> print(table({"Linear": {"aten.mm": 30_000_000}, "Global": {"aten.mm": 60_000_000}}, 2))
-    Module           FLOP    % Total
-    -------------  ------  ---------
-    Global         60.000M   100.00%
-     - aten.mm     60.000M   100.00%
-     Linear        30.000M    50.00%
-      - aten.mm    30.000M    50.00%
+    Module          FLOP    % Total
+    -----------  -------  ---------
+    Global       60.000M    100.00%
+     - aten.mm   60.000M    100.00%
+     Linear      30.000M     50.00%
+      - aten.mm  30.000M     50.00%
     """
     rows = list(_rows(counts, depth)) or [(GLOBAL, "0", "0%")]
     return _laid_out(rows)
@@ -68,6 +68,4 @@ def _laid_out(rows: Sequence[Sequence[str]]) -> str:
     heads = [len(head) + _PADDING for head in _HEAD]
     widths = [max(head, *map(len, column)) for head, column in zip(heads, zip(*rows, strict=True), strict=True)]
     lines = [_HEAD, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        f"{name:<{widths[0]}}  {flops:>{widths[1]}}  {share:>{widths[2]}}" for name, flops, share in lines
-    )
+    return "\n".join(f"{name:<{widths[0]}}  {flops:>{widths[1]}}  {share:>{widths[2]}}" for name, flops, share in lines)

@@ -5,6 +5,7 @@ Everything that changes torch's state does so inside a `with` block that restore
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -98,7 +99,7 @@ def packet(function: Any) -> Any:
 
 def traits(function: Any) -> frozenset[str]:
     """What torch declares of an operator: composite, view, view_copy, pointwise, reduction."""
-    if not isinstance(function, OpOverload):
+    if not isinstance(function, OpOverload) or not _dispatcher._dispatch_has_kernel(function._name):
         return frozenset()
     found = set()
     if _dispatcher._dispatch_has_kernel_for_dispatch_key(function._name, "CompositeImplicitAutograd"):
@@ -108,6 +109,12 @@ def traits(function: Any) -> frozenset[str]:
     tags = {tag for overload in _relatives(function) for tag in overload.tags}
     found |= {tag.name for tag in tags} & {"view_copy", "pointwise", "reduction"}
     return frozenset(found)
+
+
+@functools.lru_cache(maxsize=2**12)
+def is_composite(function: Any) -> bool:
+    """Whether autograd takes an operator apart before a dispatch mode sees it."""
+    return "composite" in traits(function)
 
 
 def _relatives(function: OpOverload) -> Iterator[OpOverload]:
