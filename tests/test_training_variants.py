@@ -59,7 +59,7 @@ BY_HAND: dict[str, Hand] = {
     # All layers once more, and of each only its input is kept.
     "reentrant": Hand(FULL.backward, n_layer * STREAM + STREAM + INDICES, recompute=n_layer * 2 * PRODUCT),
     "whole": Hand(FULL.backward, n_layer * STREAM + STREAM + INDICES, recompute=n_layer * 2 * PRODUCT),
-    # Early stop leaves out what comes after the last tensor that backward wants: `down` wants its input, not its result.
+    # Early stop leaves out what comes after the last tensor that backward wants, which is the input of `down`.
     "early": Hand(FULL.backward, n_layer * STREAM + STREAM + INDICES, recompute=n_layer * PRODUCT),
     # The first `up` has no gradient towards the embedding, and no rows are kept.
     "embedding_frozen": Hand(FULL.backward - PRODUCT, FULL.saved - INDICES),
@@ -69,7 +69,7 @@ BY_HAND: dict[str, Hand] = {
     "bottom_frozen": Hand(FULL.backward - 4 * PRODUCT - PRODUCT, FULL.saved - INDICES - STREAM - HIDDEN),
     # The gradient of the head's weight, from its input.
     "head_alone": Hand(LOGITS, STREAM),
-    # Forward r * (d_in + d_out) more for each of two layers. Backward the frozen products pass gradients on, but for the
+    # Forward r * (d_in + d_out) more for each of two products. Backward the frozen ones pass gradients on, but for the
     # first; adapters have both gradients, but the first none towards its input. Kept: inputs, and what is between the
     # thin products; the frozen head keeps nothing.
     "adapted": Hand(
