@@ -157,6 +157,7 @@ _TERMS = (
     Term("d_value", _sub("d", "value"), "width of one head's values", "elements", {"hf": "v_head_dim"}),
     Term("r_q", _sub("r", "q"), "rank of the compressed queries", "elements", {"hf": "q_lora_rank"}),
     Term("r_kv", _sub("r", "kv"), "rank of the compressed keys and values", "elements", {"hf": "kv_lora_rank"}),
+    Term("r_lora", _sub("r", "lora"), "rank of a low-rank adapter", "elements", {"hf": "LoraConfig.r"}),
     Term(
         "n_state", _sub("n", "state"), "states of each channel of a state space model", "elements", {"hf": "state_size"}
     ),
@@ -250,6 +251,7 @@ d_nope = symbol("d_nope")
 d_value = symbol("d_value")
 r_q = symbol("r_q")
 r_kv = symbol("r_kv")
+r_lora = symbol("r_lora")
 n_state = symbol("n_state")
 n_chunk = symbol("n_chunk")
 d_conv = symbol("d_conv")

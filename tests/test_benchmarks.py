@@ -12,9 +12,16 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["bench_start", "bench_build"])
+SMALL = {
+    "bench_start": [],
+    "bench_build": [],
+    "bench_trace": ["--target", "hf:gpt2", "--memory", "hf:gpt2", "--n-layer", "1", "--n-seq", "8"],
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_a_benchmark_reports_each_ratio_with_its_limit(name: str) -> None:
-    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--repeats", "1", "--json"]
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--repeats", "1", "--json", *SMALL[name]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     figures = json.loads(done.stdout)
     assert figures and all(

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
 
 from symflops.tracing import (
+    AlreadyCounting,
     Counter,
     Einsum,
     NothingCounted,
@@ -47,6 +48,20 @@ def test_everything_is_restored_also_after_an_exception_which_passes_through() -
     assert state() == before
     forward(Block(), inputs())
     assert state() == before
+
+
+def test_counters_inside_one_another_count_and_leave_nothing_behind() -> None:
+    before, block = state(), Block()
+    with Counter(block) as outer:
+        block(inputs())
+        with Counter(block) as inner:
+            block(inputs())
+        within = state()
+        with pytest.raises(AlreadyCounting, match="leave its block first"), outer:
+            pass
+        assert state() == within != before
+        block(inputs())
+    assert outer.count.macs == 3 * inner.count.macs > 0 and state() == before
 
 
 def test_a_caught_error_inside_the_model_does_not_mislead_what_follows() -> None:

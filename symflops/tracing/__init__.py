@@ -1,6 +1,7 @@
 """Everything that runs torch: pricing rules per operator, and a counter that checks formulas against real modules."""
 
 from symflops.tracing.counter import (
+    AlreadyCounting,
     Counter,
     NothingCounted,
     against_flop_counter,
@@ -22,6 +23,7 @@ from symflops.tracing.rules import (
 )
 
 __all__ = [
+    "AlreadyCounting",
     "Count",
     "Counter",
     "DuplicateRule",

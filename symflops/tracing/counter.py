@@ -10,6 +10,7 @@ import torch
 
 from symflops.errors import SymflopsError
 from symflops.tracing import internals
+from symflops.tracing.attribution import Attribution
 from symflops.tracing.counts import Count, Entry
 from symflops.tracing.rules import Einsum, resolve
 from symflops.tracing.rules.registry import Pricing
@@ -31,6 +32,19 @@ class NothingCounted(SymflopsError):
         )
 
 
+class AlreadyCounting(SymflopsError):
+    """A counter entered inside its own block; another counter may be.
+
+    >>> raise AlreadyCounting()
+    Traceback (most recent call last):
+    symflops.tracing.counter.AlreadyCounting: this counter is counting already: leave its block first, or use another
+    counter inside it
+    """
+
+    def __init__(self) -> None:
+        super().__init__("this counter is counting already: leave its block first, or use another counter inside it")
+
+
 class _Cell:
     """The running sums of one entry."""
 
@@ -49,8 +63,9 @@ class _Cell:
 class Counter:
     """Counts all that runs inside its `with` block, forward and backward, on account of `module`'s submodules.
 
-    Tensors may be real, meta or fake. Entering again starts at zero. Raises `UnpricedOperator` at the call of an
-    operator without a rule, `NothingCounted` after a block that hid all operators; errors of the model pass through.
+    Tensors may be real, meta or fake. Entering again starts at zero; inside its own block it raises `AlreadyCounting`.
+    Raises `UnpricedOperator` at the call of an operator without a rule, `NothingCounted` after a block that hid all
+    operators; errors of the model pass through.
 
     >>> from torch import nn
     >>> layer = nn.Linear(3, 5)
@@ -64,8 +79,11 @@ class Counter:
         self._module = module
         self._cells: dict[tuple[str, Any, str], _Cell] = {}
         self._exit = ExitStack()
+        self._counting = False
 
     def __enter__(self) -> Counter:
+        if self._counting:
+            raise AlreadyCounting
         self._cells = {}
         self._attribution = self._follow()
         self._mode = internals.Dispatch(self._dispatched)
@@ -73,16 +91,20 @@ class Counter:
             stack.enter_context(self._attribution.running())
             stack.enter_context(self._mode)
             self._exit = stack.pop_all()
+        self._counting = True
         return self
 
-    def _follow(self) -> internals.Attribution:
-        return internals.Attribution(self._module)
+    def _follow(self) -> Attribution:
+        return Attribution(self._module)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._counting = False
         self._exit.__exit__(kind, error, trace)
-        ran = self._attribution.entered and next(self._module.parameters(), None) is not None
-        if error is None and ran and not self._cells:
+        if error is None and self._attribution.entered and self._has_parameters() and not self._cells:
             raise NothingCounted
+
+    def _has_parameters(self) -> bool:
+        return next(self._module.parameters(), None) is not None
 
     @property
     def count(self) -> Count:
