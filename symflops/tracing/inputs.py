@@ -66,7 +66,7 @@ def loss(output: Any) -> Tensor:
 
 
 def decoding_inputs(module: nn.Module, sizes: Sizes) -> Inputs:
-    """The arguments of one call on ``n_query`` new tokens after ``n_key - n_query`` that are in the cache.
+    """The arguments of one call on ``n_query`` new tokens after ``n_past`` that are in the cache.
 
     The cache is filled by running the model on the past, without gradients and before any counting the caller does of
     the call itself. Raises `ConfigError` for a model that has no cache of the usual kind.
@@ -75,7 +75,7 @@ def decoding_inputs(module: nn.Module, sizes: Sizes) -> Inputs:
     cache = next((name for name in ("past_key_values", "cache_params") if name in parameters), None)
     if cache is None or "input_ids" not in parameters or "use_cache" not in parameters:
         raise ConfigError(f"{type(module).__name__} decodes with no cache of the usual kind (past_key_values)")
-    past = {"n_batch": sizes["n_batch"], "n_seq": sizes["n_key"] - sizes["n_query"]}
+    past = {"n_batch": sizes["n_batch"], "n_seq": sizes["n_past"]}
     with torch.no_grad():
         filled = module(**{**inputs(module, past), "use_cache": True})
     new = inputs(module, {**past, "n_seq": sizes["n_query"]})

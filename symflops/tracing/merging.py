@@ -82,10 +82,10 @@ class Merged:
 
 
 def _at(counted: Counted[Each], values: Mapping[Expr, Expr]) -> dict[Each, Expr]:
-    return {
-        each.at(tuple((Integer(1) * size).subs(values) for size in each.values)): (Integer(1) * times).subs(values)
-        for each, times in counted.items()
-    }
+    def one(size: Size) -> Expr:
+        return expand((Integer(1) * size).subs(values))
+
+    return {each.at(tuple(map(one, each.values))): one(times) for each, times in counted.items()}
 
 
 def macs(record: Record) -> Expr:
@@ -137,7 +137,7 @@ def merged_family(runs: Runs) -> Merged:
     return Merged(
         records=fit.all([run.records for run in each]),
         parameters=fit.all([tuple(_nameless(run.parameters)) for run in each]),
-        saved=fit.all([run.saved for run in each]),
+        saved=fit.all([tuple(map(_by_length, run.saved)) for run in each]),
         calls=calls,
         unexplained=tuple(map(str, unexplained)),
     )
@@ -146,6 +146,11 @@ def merged_family(runs: Runs) -> Merged:
 def _nameless(parameters: Iterable[Stored]) -> Iterable[Stored]:
     """Parameters of a list of parameters have numbers for names."""
     return (replace(each, name="*") if each.name.isdigit() else each for each in parameters)
+
+
+def _by_length(saved: Stored) -> Stored:
+    """A saved tensor by how many elements it has: views of one storage have many shapes."""
+    return saved.at((expand(Mul(*saved.shape)),))
 
 
 class _Fit:

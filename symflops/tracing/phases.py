@@ -1,7 +1,7 @@
 """What a model is traced in: a training step, a prefill, or new tokens after a cache.
 
 >>> PHASES["decode"].lengths
-mappingproxy({'n_query': 11, 'n_key': 29})
+mappingproxy({'n_query': 11, 'n_past': 29})
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sympy.logic.boolalg import Boolean
 from torch import nn
 
 from symflops.errors import UnknownName
-from symflops.notation import n_ctx, n_key, n_query, n_seq
+from symflops.notation import n_ctx, n_past, n_query, n_seq
 from symflops.tracing.inputs import decoding_inputs
 from symflops.tracing.recorder import record, record_forward
 from symflops.tracing.records import Run
@@ -88,8 +88,8 @@ TRAINING = Phase("training", _SEQUENCE, (), symbolic_run, record, _whole)
 PREFILL = Phase("prefill", _SEQUENCE, (), _symbolic_inference, _inference, _filling)
 DECODE = Phase(
     "decode",
-    MappingProxyType({"n_query": 11, "n_key": 29}),
-    (n_query + 2 <= n_key, n_key + 2 <= n_ctx),
+    MappingProxyType({"n_query": 11, "n_past": 29}),
+    (n_query + n_past + 2 <= n_ctx,),
     _symbolic_inference,
     _inference,
     _after_cache,

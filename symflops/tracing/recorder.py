@@ -101,11 +101,15 @@ class Recorder(Counter):
         return tuple(self._convert(work.sizes[axis]) for axis in axes(work.spec))
 
     def _keep(self, tensor: Tensor) -> Tensor:
-        """Called by autograd with each tensor that it saves; views of one storage are one saved tensor."""
+        """Called by autograd with each tensor that it saves; views of one storage are one saved tensor.
+
+        What a recomputed region saves while the backward pass runs was not kept between the passes.
+        """
+        path, phase = self._attribution.current()
         storage = _storage(tensor)
-        if storage not in self._parameters and storage not in self._saved:
+        if phase == "forward" and storage not in self._parameters and storage not in self._saved:
             # Held on to, because the number of a storage that is freed is given to another one.
-            self._saved[storage] = (self._attribution.current()[0], tensor.detach())
+            self._saved[storage] = (path, tensor.detach())
         return tensor
 
     def _named(self, name: str, parameter: Tensor) -> Stored:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from os import sep
 from typing import Any
@@ -17,8 +17,10 @@ from symflops.errors import SymflopsError
 from symflops.tracing.conditions import common
 from symflops.tracing.interpolation import CONFIRMING
 from symflops.tracing.merging import Merged, Unexplained, merged_family
+from symflops.tracing.records import Run
 from symflops.tracing.sampling import Domain, EmptyDomain, draw
 from symflops.tracing.symbolic import Traced
+from symflops.tracing.translation import Dictionary, Unknown
 
 RunAt = Callable[[Mapping[str, int], Mapping[str, int]], Traced]
 """From numbers and from hints of symbols, by the notation's names, to a run."""
@@ -26,8 +28,9 @@ Stage = Callable[[str, int, int], None]
 MOST_RUNS = 40
 MORE_RUNS = 6
 """Runs that are added for the sake of bytes moved alone."""
-_LAYERS = (1, 5)
-_NUMBERS = (2, 24)
+_FEWEST_LAYERS = 2
+_LAYERS = 6
+_LARGEST = 24
 
 
 class NotSymbolic(SymflopsError):
@@ -59,50 +62,155 @@ class Family:
     notes: tuple[str, ...]
 
 
-def family(run: RunAt, hints: Mapping[str, int], structural: frozenset[str], domain: Domain, stage: Stage) -> Family:
-    """Run at as many numbers as it takes to determine, and to confirm, how everything depends on them.
+@dataclass(frozen=True)
+class Model:
+    """What is run: ``symbolic`` on numbers and hints of symbols, ``concrete`` on numbers alone, each by name.
 
-    ``hints`` has a small value of every size, inside the ``domain``; those of ``structural`` are numbers from the
-    start. Raises `NotSymbolic`.
+    ``hints`` has a small value of every size, inside the ``domain``; those of ``structural`` are never symbols.
     """
-    why, first = _symbols(run, hints, dict.fromkeys(sorted(structural), "drives a loop of the code"), stage)
-    ranges = {name: (hint, hint) for name, hint in hints.items()} | {name: _range(name, hints[name]) for name in why}
-    source = random.Random(", ".join(hints))
-    runs = [({name: hints[name] for name in why}, first)]
-    while (found := _merged(runs, len(why))) is None:
-        stage("running the code on symbols", len(runs), max(len(runs) + 1, len(why) + 1 + CONFIRMING))
-        runs.append(_another(run, hints, ranges, domain, source, runs))
-    conditions, unexplained = common([(numbers, each.domain.conditions) for numbers, each in runs])
-    generic, _ = common([(numbers, each.domain.generic) for numbers, each in runs])
+
+    symbolic: RunAt
+    concrete: Callable[[Mapping[str, int]], Run]
+    hints: Mapping[str, int]
+    structural: frozenset[str]
+    domain: Domain
+
+    def at(self, numbers: Mapping[str, int]) -> Traced:
+        """A run in which all other sizes are symbols."""
+        return self.symbolic(numbers, {name: hint for name, hint in self.hints.items() if name not in numbers})
+
+
+def family(model: Model, stage: Stage) -> Family:
+    """Run a model at as many numbers as it takes to determine, and to confirm, how everything depends on them.
+
+    Raises `NotSymbolic`.
+    """
+    why, first = _symbols(model, stage)
+    runs = Runs(model, why, first)
+    while (found := runs.merged()) is None:
+        stage("running the code on symbols", len(runs.known), max(len(runs.known) + 1, runs.least))
+        runs.extend()
+    conditions, unexplained = common([(numbers, each.domain.conditions) for numbers, each in runs.symbolic])
+    generic, _ = common([(numbers, each.domain.generic) for numbers, each in runs.symbolic])
     notes = [f"bytes moved follow no polynomial: {each}" for each in found.unexplained[:1]]
     notes += [f"{unexplained} further conditions are not expressed in recovered sizes"] if unexplained else []
     return Family(
         merged=found,
         conditions=conditions,
         generic=generic,
-        symbolic=tuple(name for name in hints if name not in why),
-        recovered=tuple(Recovered(name, why[name], len(runs), _degree(found, name)) for name in why),
+        symbolic=tuple(name for name in model.hints if name not in why),
+        recovered=tuple(Recovered(name, why[name], len(runs.known), _degree(found, name)) for name in why),
         notes=tuple(notes),
     )
 
 
-Runs = list[tuple[dict[str, int], Traced]]
+class Runs:
+    """Runs of a model at several numbers, on symbols or read in symbols, and where further ones are made.
+
+    Numbers of layers only say how often things come: for each choice of the other numbers one run on symbols tells
+    what the things are, and runs on numbers, at other layers, are read with its help.
+    """
+
+    def __init__(self, model: Model, names: Collection[str], first: Traced) -> None:
+        self._model = model
+        self._layers = [name for name in names if name.startswith("n_layer")]
+        self._others = [name for name in names if name not in self._layers]
+        self._source = random.Random(", ".join(model.hints))
+        self.least = len(self._layers) + len(self._others) + 1 + CONFIRMING if names else 1
+        self.known: list[tuple[dict[str, int], Run]] = []
+        self.symbolic: list[tuple[dict[str, int], Traced]] = []
+        self._keep({name: model.hints[name] for name in names}, first)
+
+    def merged(self) -> Merged | None:
+        """The runs as one where they tell enough. Raises `NotSymbolic` where no more runs are worth while."""
+        if len(self.known) < self.least or (self._others and len(self.symbolic) < len(self._others) + 1 + CONFIRMING):
+            return None
+        try:
+            found = merged_family(self.known)
+        except Unexplained as error:
+            if len(self.known) >= MOST_RUNS or not (self._layers or self._others):
+                raise NotSymbolic(f"no formula was found after {len(self.known)} runs: {error}") from error
+            return None
+        return None if found.unexplained and len(self.known) < self.least + MORE_RUNS else found
+
+    def extend(self) -> None:
+        """One run more: on numbers where the last run on symbols was not yet followed by such, else on symbols."""
+        if not self._others or (self._layers and len(self.known) < 2 * len(self.symbolic)):
+            self._read()
+        else:
+            self._run()
+
+    def _read(self) -> None:
+        """A run on numbers at other layers; where it cannot be read, the same on symbols."""
+        others, _ = self.symbolic[-1]
+        numbers = self._drawn({**self._model.hints, **others})
+        try:
+            self._translate(numbers)
+        except Unknown:
+            self._keep(numbers, self._model.at(numbers))
+
+    def _run(self) -> None:
+        """A run on symbols. Numbers that meet a symbol's hint by accident are passed over."""
+        fixed = {name: hint for name, hint in self._model.hints.items() if name not in self._others}
+        refused: object = "no further numbers"
+        for _ in range(MOST_RUNS):
+            numbers = self._drawn(fixed)
+            traced = self._model.at(numbers)
+            if not traced.specialised:
+                self._keep(numbers, traced)
+                return
+            refused = traced.specialised[0]
+        raise NotSymbolic(f"the code takes another way at most sizes: {refused}")
+
+    def _drawn(self, fixed: Mapping[str, int]) -> dict[str, int]:
+        """Numbers that no run had; all but layers are as ``fixed`` says where it does."""
+        ranges = {name: _range(name, hint) for name, hint in self._model.hints.items()}
+        ranges |= {name: (size, size) for name, size in fixed.items() if name not in self._layers}
+        for _ in range(MOST_RUNS):
+            try:
+                drawn = draw(ranges, self._model.domain, self._source)
+            except EmptyDomain as error:
+                raise NotSymbolic(str(error)) from error
+            numbers = {name: drawn[name] for name in (*self._layers, *self._others)}
+            if not any(numbers == each for each, _ in self.known):
+                return numbers
+        raise NotSymbolic(f"no further numbers of {', '.join(numbers)} to run at, after {len(self.known)} runs")
+
+    def _keep(self, numbers: dict[str, int], traced: Traced) -> None:
+        """Keep a run on symbols as what it tells of the run on numbers at its hints: torch leaves out slices there that
+        take everything. Where it does not tell enough, it is kept as it is.
+        """
+        others = {name: numbers[name] for name in self._others}
+        self.symbolic.append((others, traced))
+        self._dictionary = Dictionary(traced.run, {**self._model.hints, **numbers})
+        try:
+            self._translate(numbers)
+        except Unknown:
+            self.known.append((numbers, traced.run))
+
+    def _translate(self, numbers: dict[str, int]) -> None:
+        run = self._model.concrete({**self._model.hints, **numbers})
+        self.known.append((numbers, self._dictionary.translated(run)))
 
 
 def _range(name: str, hint: int) -> tuple[int, int]:
-    return _LAYERS if name.startswith("n_layer") else (min(_NUMBERS[0], hint), max(_NUMBERS[1], hint))
+    """Layers of a kind may be one; of all kinds together there are at least two, as of everything else."""
+    if name.startswith("n_layer"):
+        return min(hint, _FEWEST_LAYERS), _LAYERS
+    return min(_FEWEST_LAYERS, hint), max(_LARGEST, hint)
 
 
-def _symbols(run: RunAt, hints: Mapping[str, int], why: dict[str, str], stage: Stage) -> tuple[dict[str, str], Traced]:
+def _symbols(model: Model, stage: Stage) -> tuple[dict[str, str], Traced]:
     """The sizes that have to be numbers, each with its reason, and the run at the hints in which only they are."""
+    why = dict.fromkeys(sorted(model.structural), "drives a loop of the code")
     while True:
         stage("finding which sizes the code keeps symbolic", 0, 1)
         try:
-            traced = _at(run, hints, why)
+            traced = model.at({name: model.hints[name] for name in why})
         except SymflopsError:
             raise
         except Exception as error:
-            why = _demoted(run, hints, why, error)
+            why = _demoted(model, why, error)
             continue
         lost = {name: str(each) for each in reversed(traced.specialised) for name in each.symbols}
         if not lost:
@@ -110,18 +218,14 @@ def _symbols(run: RunAt, hints: Mapping[str, int], why: dict[str, str], stage: S
         why |= lost
 
 
-def _at(run: RunAt, hints: Mapping[str, int], why: Mapping[str, str]) -> Traced:
-    return run({name: hints[name] for name in why}, {name: hint for name, hint in hints.items() if name not in why})
-
-
-def _demoted(run: RunAt, hints: Mapping[str, int], why: dict[str, str], error: Exception) -> dict[str, str]:
+def _demoted(model: Model, why: dict[str, str], error: Exception) -> dict[str, str]:
     """Code failed on symbols: the first size that has to be a number for it to run, or else all of them."""
     reason = f"the code fails on a symbol ({said(error)})"
-    names = [name for name in hints if name not in why]
+    names = [name for name in model.hints if name not in why]
     for tried in [*([name] for name in names), names]:
         more = why | dict.fromkeys(tried, reason)
         try:
-            _at(run, hints, more)
+            model.at({name: model.hints[name] for name in more})
         except SymflopsError:
             raise
         except Exception as again:
@@ -144,41 +248,6 @@ def _line_of(error: Exception) -> str:
         each for each in traceback.extract_tb(error.__traceback__) if not any(part in each.filename for part in inner)
     ]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown line"
-
-
-def _merged(runs: Runs, numbers: int) -> Merged | None:
-    """The runs as one where they tell enough."""
-    least = numbers + 1 + CONFIRMING
-    if numbers and len(runs) < least:
-        return None
-    try:
-        found = merged_family([(at, each.run) for at, each in runs])
-    except Unexplained as error:
-        if len(runs) >= MOST_RUNS or not numbers:
-            raise NotSymbolic(f"no formula was found after {len(runs)} runs: {error}") from error
-        return None
-    return None if found.unexplained and len(runs) < least + MORE_RUNS else found
-
-
-def _another(
-    run: RunAt, hints: Mapping[str, int], ranges: Any, domain: Domain, source: random.Random, runs: Runs
-) -> tuple[dict[str, int], Traced]:
-    """A run at numbers that no run had. Numbers that meet a symbol's hint by accident are passed over."""
-    names = list(runs[0][0])
-    refused: object = "no further numbers"
-    for _ in range(MOST_RUNS):
-        try:
-            drawn = draw(ranges, domain, source)
-        except EmptyDomain as error:
-            raise NotSymbolic(str(error)) from error
-        numbers = {name: drawn[name] for name in names}
-        if any(numbers == each for each, _ in runs):
-            continue
-        traced = run(numbers, {name: hint for name, hint in hints.items() if name not in numbers})
-        if not traced.specialised:
-            return numbers, traced
-        refused = traced.specialised[0]
-    raise NotSymbolic(f"the code takes another way at most sizes: {refused}")
 
 
 def _degree(found: Merged, name: str) -> int:

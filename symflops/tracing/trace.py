@@ -22,17 +22,16 @@ from sympy.logic.boolalg import Boolean
 from torch import nn
 
 from symflops.measures import params_without
-from symflops.notation import n_active, n_batch, n_expert, n_query, n_routed, n_seq, symbol
+from symflops.notation import n_active, n_batch, n_expert, n_key, n_past, n_query, n_routed, n_seq, symbol
 from symflops.tracing.certificate import Certificate, Claims, Concrete, NotCertified, certified, measured
 from symflops.tracing.fields import Meanings
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs
 from symflops.tracing.models import one_sequence_per_row
-from symflops.tracing.phases import Phase
 from symflops.tracing.phases import phase as phase_of
-from symflops.tracing.recovery import Family, NotSymbolic, Recovered, Stage, family
-from symflops.tracing.sampling import multiples
+from symflops.tracing.recovery import Family, Model, NotSymbolic, Recovered, Stage, family
+from symflops.tracing.sampling import Domain, multiples
 from symflops.tracing.shown import Shown
 from symflops.tracing.symbolic import Loss, Traced
 from symflops.tracing.targets import UNCHANGED, Choice, Factory, Inputs, Kernels, Target, resolve
@@ -111,24 +110,23 @@ def trace(
     chosen, kernels = phase_of(phase), Kernels(attention, experts)
     meant = chosen.of(resolve(target, overrides, sizes, inputs))
     meant.accept(kernels)
-    found = family(_runs(meant, kernels, chosen), meant.sizes, meant.structural, meant.conditions, stage)
+    module = Concrete(meant, kernels, chosen)
+    found = family(_model(module), stage)
     claims = _claims(meant, found)
-    certificate = certified(
-        claims, Concrete(meant, kernels, chosen), certify, lambda done: stage("certifying", done, certify)
-    )
-    routed, notes = _routing(found.merged, meant)
-    network = lift_merged(routed)
+    certificate = certified(claims, module, certify, lambda done: stage("certifying", done, certify))
+    shown, notes = _readable(found.merged, meant)
+    network = lift_merged(shown)
     return Trace(
         target=meant.name,
         network=network,
-        merged=routed,
+        merged=shown,
         N=params_without(network),
-        **measured(routed),
+        **measured(shown) | dict.fromkeys(certificate.refuted),
         dimensions=meant.dimensions,
         recovered=found.recovered,
-        domain=claims.domain,
-        saved_domain=found.generic,
-        notes=(*found.notes, *notes),
+        domain=_in_keys(claims.domain),
+        saved_domain=_in_keys(found.generic),
+        notes=(*found.notes, *notes, *(f"{form} has no formula: {why}" for form, why in certificate.refuted.items())),
         certificate=certificate,
         meanings=meant.meanings,
         config=meant.defaults,
@@ -145,30 +143,36 @@ def _claims(target: Target, found: Family) -> Claims:
     return Claims(forms, domain, tuple(dict.fromkeys((*domain, *target.conditions))), moved)
 
 
-def _routing(found: Merged, target: Target) -> tuple[Merged, tuple[str, ...]]:
-    """Where data decides which expert takes which token: each takes its share, and sums over experts are exact."""
+def _in_keys(domain: Domain) -> Domain:
+    return tuple(each.subs({n_past: n_key - n_query}) for each in domain)
+
+
+def _readable(found: Merged, target: Target) -> tuple[Merged, tuple[str, ...]]:
+    """Forms in the sizes that readers ask for: keys instead of what is in the cache, and each expert's share."""
+    cached = {n_past: n_key - n_query} if "n_past" in target.sizes else {}
     if not any(n_routed in getattr(form, "free_symbols", ()) for form in measured(found).values()):
-        return found, ()
-    choices = n_active * n_batch * (n_query if "n_query" in target.sizes else n_seq)
+        return found.at(cached) if cached else found, ()
+    choices = n_active * n_batch * (n_query if cached else n_seq)
     if not {"n_active", "n_expert"} <= set(target.sizes):
-        return found, ("routing depends on data: n_routed tokens reach each expert",)
+        return found.at(cached), ("routing depends on data: n_routed tokens reach each expert",)
     share = choices / n_expert
     said = f"routing depends on data: each expert is given {share} tokens; sums over experts do not depend on it"
-    return found.at({n_routed: share}), (said,)
+    return found.at({**cached, n_routed: share}), (said,)
 
 
-def _runs(target: Target, kernels: Kernels, chosen: Phase) -> Any:
-    """From numbers and hints to a run of the target on symbols."""
+def _model(module: Concrete) -> Model:
+    """A target as something to run on symbols and on numbers."""
+    target = module.target
 
     def build(sizes: Mapping[str, Any]) -> tuple[nn.Module, object, Loss]:
-        module = target.build(sizes, kernels)
-        return module, target.inputs(module, sizes), loss
+        made = target.build(sizes, module.kernels)
+        return made, target.inputs(made, sizes), loss
 
-    def run(numbers: Mapping[str, int], hints: Mapping[str, int]) -> Traced:
+    def symbolic(numbers: Mapping[str, int], hints: Mapping[str, int]) -> Traced:
         with one_sequence_per_row():
-            return chosen.symbolic(build, hints, numbers, multiples(target.conditions))
+            return module.phase.symbolic(build, hints, numbers, multiples(target.conditions))
 
-    return run
+    return Model(symbolic, module.run, target.sizes, target.structural, target.conditions)
 
 
 __all__ = ["Certificate", "NotCertified", "NotSymbolic", "Trace", "trace"]
