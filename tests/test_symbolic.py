@@ -52,7 +52,7 @@ def llama(size: Sizes, n_layer: int = 2) -> Built:
         num_key_value_heads=size["n_kv_head"], head_dim=size["d_head"], intermediate_size=size["d_ff"],
         vocab_size=size["n_vocab"],
     )  # fmt: skip
-    return transformers.LlamaForCausalLM(config), tokens(size), logits
+    return transformers.LlamaForCausalLM(config).eval(), tokens(size), logits
 
 
 def gpt2(size: Sizes, n_layer: int = 2) -> Built:
@@ -61,7 +61,7 @@ def gpt2(size: Sizes, n_layer: int = 2) -> Built:
         config, hidden_size=size["n_head"] * size["d_head"], num_attention_heads=size["n_head"], n_inner=size["d_ff"],
         vocab_size=size["n_vocab"], n_positions=size["n_ctx"],
     )  # fmt: skip
-    return transformers.GPT2LMHeadModel(config), tokens(size), logits
+    return transformers.GPT2LMHeadModel(config).eval(), tokens(size), logits
 
 
 def gpt_neox(size: Sizes, n_layer: int = 2) -> Built:
@@ -70,7 +70,7 @@ def gpt_neox(size: Sizes, n_layer: int = 2) -> Built:
         config, hidden_size=size["n_head"] * size["d_head"], num_attention_heads=size["n_head"],
         intermediate_size=size["d_ff"], vocab_size=size["n_vocab"],
     )  # fmt: skip
-    return transformers.GPTNeoXForCausalLM(config), tokens(size), logits
+    return transformers.GPTNeoXForCausalLM(config).eval(), tokens(size), logits
 
 
 FAMILIES: dict[str, tuple[Callable[..., Built], dict[str, int], str]] = {

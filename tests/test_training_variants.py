@@ -78,15 +78,6 @@ BY_HAND: dict[str, Hand] = {
         saved=n_layer * (STREAM + HIDDEN + 2 * 4 * T * r_lora),
     ),
 }
-KEPT_WHILE_RECOMPUTING = pytest.mark.xfail(
-    reason="the recorder takes what a reentrant region saves while it recomputes for kept by the forward pass"
-)
-
-
-@pytest.fixture(autouse=True)
-def rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A size to trace adapters at, where the table of sizes has none."""
-    monkeypatch.setattr(fields, "HINTS", {"r_lora": 14, **fields.HINTS})
 
 
 def at(form: Expr, **sizes: int) -> int:
@@ -145,9 +136,7 @@ def test_the_hand_counts_are_torchs_totals(name: str) -> None:
     assert counter.get_total_flops() == at(hand.forward + hand.backward + hand.recompute)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(each, marks=KEPT_WHILE_RECOMPUTING) if each == "reentrant" else each for each in BY_HAND]
-)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_what_is_kept_for_backward_is_what_hooks_see(name: str) -> None:
     model, ids = made(name)
     seen = saved_by_hand(lambda: model(ids).sum(), model.parameters())
@@ -168,15 +157,14 @@ def test_recomputed_products_are_those_of_the_forward_pass_one_by_one() -> None:
 # --- closed forms -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in BY_HAND if name != "bottom_frozen"])
+@pytest.mark.parametrize("name", BY_HAND)
 def test_the_traced_closed_forms_are_those_derived_by_hand(name: str) -> None:
     found = tracing.trace(f"{Path(variants.__file__)}:{name}", certify=2)
     hand = BY_HAND[name]
     assert expand(found.C_forward - hand.forward) == 0
     assert expand(found.C_backward - hand.backward - hand.recompute) == 0
     assert found.certificate.points == 2
-    if name != "reentrant":  # See KEPT_WHILE_RECOMPUTING.
-        assert expand(found.saved_bytes - hand.saved) == 0
+    assert expand(found.saved_bytes - hand.saved) == 0
 
 
 def test_a_frozen_bottom_is_affine_from_two_layers_on() -> None:

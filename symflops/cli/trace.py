@@ -14,14 +14,16 @@ from symflops.conventions import convention as known_convention
 from symflops.errors import ConfigError, SymflopsError, UnknownName
 
 EXPERTS = ("eager", "batched_mm", "grouped_mm")
-PHASES = ("training", "prefill", "decode")
+PHASES = ("training", "checkpointed", "prefill", "decode")
 
 
 @click.command()
 @click.argument("target")
 @click.option("--attention", default="eager", metavar="KIND", help="eager (default) or sdpa.")
 @click.option("--experts", metavar="KIND", help="eager (a loop), batched_mm or grouped_mm; by default the class's own.")
-@click.option("--phase", default="training", metavar="NAME", help="training (default), prefill or decode.")
+@click.option(
+    "--phase", default="training", metavar="NAME", help="training (default), checkpointed, prefill or decode."
+)
 @click.option(
     "--certify", default="8", metavar="N", help="Random sizes to compare with the concrete module (default 8)."
 )

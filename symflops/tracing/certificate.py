@@ -77,7 +77,7 @@ class Concrete:
         with fake_kernels(Routing.of(sizes)), built.scope():
             with torch.device(built.device):
                 given = self.target.inputs(built.module, sizes)
-            return self.phase.concrete(built.module, given, loss)
+            return self.phase.concrete(self.phase.prepare(built.module), given, loss)
 
 
 def certified(claims: Claims, module: Concrete, points: int, stage: Callable[[int], None]) -> Certificate:

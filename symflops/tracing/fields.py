@@ -69,6 +69,7 @@ TABLE: Meanings = MappingProxyType(
         **_named(n.d_value, "v_head_dim d_value"),
         **_named(n.r_q, "q_lora_rank r_q"),
         **_named(n.r_kv, "kv_lora_rank r_kv"),
+        **_named(n.r_lora, "lora_rank lora_r r_lora"),
         **_named(n.n_vocab, "vocab_size n_vocab"),
         **_named(n.n_ctx, "max_position_embeddings n_positions n_ctx max_seq_len block_size context_length"),
         **_named(n.n_ctx, "max_target_positions max_sequence_length max_seq_length"),
@@ -145,7 +146,7 @@ HINTS: Mapping[str, int] = MappingProxyType(
         "n_chunk": 13, "d_patch": 15, "n_side": 11, "n_channel": 19, "d_project": 34, "n_mel": 27, "n_source": 17,
         "d_model_vision": 52, "n_head_vision": 4, "n_kv_head_vision": 2, "d_head_vision": 18, "d_ff_vision": 68,
         "d_model_audio": 60, "n_head_audio": 33, "n_kv_head_audio": 11, "d_head_audio": 22, "d_ff_audio": 76,
-        "n_batch": 5, "n_seq": 13, "n_target": 21, "n_routed": 31,
+        "n_batch": 5, "n_seq": 13, "n_target": 21, "n_routed": 31, "r_lora": 14,
     }
 )  # fmt: skip
 """Small sizes at which every family runs: distinct, or moved apart by `sampling`, divisible where code wants it.

@@ -15,7 +15,7 @@ import torch
 from sympy.logic.boolalg import Boolean
 from torch import nn
 
-from symflops.errors import UnknownName
+from symflops.errors import ConfigError, UnknownName
 from symflops.notation import n_ctx, n_past, n_query, n_seq
 from symflops.tracing.inputs import decoding_inputs
 from symflops.tracing.recorder import record, record_forward
@@ -30,7 +30,8 @@ class Phase:
     """How a model is called, and whether gradients are computed.
 
     ``lengths`` are the sizes that stand for positions, with small values; ``symbolic`` runs on symbols, ``concrete``
-    on numbers; ``change`` makes the arguments of a call from those of a call on whole sequences, or None.
+    on numbers; ``inputs`` makes the arguments of a call from the module, sizes and the target's own; ``prepare`` makes
+    a module ready, which comes in eval mode.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Phase:
     symbolic: Callable[..., Traced]
     concrete: Callable[[nn.Module, object, Loss], Run]
     inputs: Callable[[Any, Sizes, Any], Any]
+    prepare: Callable[[nn.Module], nn.Module] = nn.Module.eval
 
     def of(self, target: Target) -> Target:
         """A target in this phase: its sizes, conditions and inputs are those of the calls."""
@@ -73,6 +75,15 @@ def _after_cache(module: Any, sizes: Sizes, given: Any) -> Any:
     return decoding_inputs(module, sizes)
 
 
+def _checkpointed(module: Any) -> nn.Module:
+    """In training mode, every layer computed again in the backward pass, as transformers does it."""
+    if not getattr(module, "supports_gradient_checkpointing", False):
+        raise ConfigError(f"{type(module).__name__} has no gradient checkpointing to switch on; call it in the code")
+    module.gradient_checkpointing_enable()
+    trained: nn.Module = module.train()
+    return trained
+
+
 def _symbolic_inference(*given: Any, **named: Any) -> Traced:
     with torch.no_grad():
         return symbolic_forward(*given, **named)
@@ -85,6 +96,7 @@ def _inference(module: nn.Module, inputs: object, loss: Loss) -> Run:
 
 _SEQUENCE = MappingProxyType({"n_seq": 13})
 TRAINING = Phase("training", _SEQUENCE, (), symbolic_run, record, _whole)
+CHECKPOINTED = replace(TRAINING, name="checkpointed", prepare=_checkpointed)
 PREFILL = Phase("prefill", _SEQUENCE, (), _symbolic_inference, _inference, _filling)
 DECODE = Phase(
     "decode",
@@ -94,8 +106,10 @@ DECODE = Phase(
     _inference,
     _after_cache,
 )
-PHASES: Mapping[str, Phase] = MappingProxyType({each.name: each for each in (TRAINING, PREFILL, DECODE)})
-"""A forward and a backward pass over whole sequences; a forward pass that fills a cache; tokens after a cache."""
+PHASES: Mapping[str, Phase] = MappingProxyType({each.name: each for each in (TRAINING, CHECKPOINTED, PREFILL, DECODE)})
+"""Forward and backward over whole sequences, without and with recomputed layers; a forward pass that fills a cache; new
+tokens after a cache.
+"""
 
 
 def phase(name: str) -> Phase:

@@ -78,7 +78,7 @@ def symbolic_run(
     multiples: Multiples = MappingProxyType({}),
     code: tuple[str, ...] = MODEL_CODE,
 ) -> Traced:
-    """A forward and a backward pass over symbols, of the module in eval mode.
+    """A forward and a backward pass over symbols, of the module as the builder leaves it (in eval mode, or not).
 
     ``sizes`` maps names of the notation to hints, different values of at least 2, which answer what code asks of a
     size; ``numbers`` are sizes that stay numbers; ``multiples`` says of a size which other one divides it, and then
@@ -153,7 +153,7 @@ def _run(build: Build, given: _Given, code: tuple[str, ...], run_of: Callable[..
     every = {**given.numbers, **sizes.values}
     with symbolic_scope(code, Routing.of(every)), sizes.mode:
         module, inputs, loss = build(every)
-        return sizes, run_of(module.eval(), inputs, loss, convert=sizes.closed_form)
+        return sizes, run_of(module, inputs, loss, convert=sizes.closed_form)
 
 
 def _check_hints(hints: Mapping[str, int]) -> None:

@@ -101,7 +101,7 @@ class Target:
 def small(names: list[str], conditions: tuple[Boolean, ...]) -> Mapping[str, int]:
     """A small size for each name: apart where code must not take two for one, and as many layers as there are kinds."""
     start = {name: fields.hint(name) for name in names}
-    layers = {name: (1, 2) for name in names if name.startswith("n_layer")}
+    layers = {name: (start[name], start[name] + 1) for name in names if name.startswith("n_layer")}
     counted = draw(
         {name: layers.get(name, (size, size)) for name, size in start.items()}, _among(conditions, layers), Random(0)
     )

@@ -100,8 +100,9 @@ def trace(
     ``inputs(module, sizes)`` makes the arguments of one call, by default from the signature.
 
     ``attention`` is eager or sdpa, ``experts`` how a mixture runs (eager, batched_mm, grouped_mm; None is the class's
-    default); ``phase`` is training (forward and backward over whole sequences), prefill (forward, filling a cache) or
-    decode (``n_query`` tokens after a cache, ``n_key`` in all). ``certify`` is the number of random sizes to compare
+    default); ``phase`` is training (forward and backward over whole sequences), checkpointed (the same, in training
+    mode, with transformers' layers recomputed), prefill (forward, filling a cache) or decode (``n_query`` tokens after
+    a cache, ``n_key`` in all). ``certify`` is the number of random sizes to compare
     with the concrete module; ``overrides`` says what fields of the config mean in the notation where that is not what
     the tables say. Raises `ConfigError` for a target that is none or has no such kernels, `UnknownName` for an override
     of no field or another phase, `NotSymbolic` where no formula was found, `NotCertified` where the module contradicts
@@ -165,7 +166,7 @@ def _model(module: Concrete) -> Model:
     target = module.target
 
     def build(sizes: Mapping[str, Any]) -> tuple[nn.Module, object, Loss]:
-        made = target.build(sizes, module.kernels)
+        made = module.phase.prepare(target.build(sizes, module.kernels))
         return made, target.inputs(made, sizes), loss
 
     def symbolic(numbers: Mapping[str, int], hints: Mapping[str, int]) -> Traced:
