@@ -95,7 +95,10 @@ def _grouped_mm(mode: Any, function: Any, left: Tensor, right: Tensor, offsets: 
 def _nonzero(routing: Routing | None, mode: Any, function: Any, x: Tensor) -> Tensor:
     """Every expert (some code lists one more, for tokens that none takes), or as many tokens as are routed to one."""
     if routing is None:
-        raise DataDependent(f"nonzero of a tensor of shape {tuple(x.shape)} has as many rows as its values say")
+        raise DataDependent(
+            "data-dependent control flow: nonzero (or an index by a condition) has as many rows as values say; a closed "
+            "form needs sizes alone: give inputs, or a model, that do not go this way"
+        )
     if x.dim() == 1 and x.shape[0] in (routing.experts, routing.experts + 1):
         return _constant(mode, [[expert] for expert in range(x.shape[0])])
     with mode:

@@ -15,9 +15,11 @@ from typing import Any
 
 from symflops.errors import SymflopsError
 from symflops.tracing.conditions import common
+from symflops.tracing.fake_kernels import DataDependent
 from symflops.tracing.interpolation import CONFIRMING
 from symflops.tracing.merging import Merged, Unexplained, merged_family
 from symflops.tracing.records import Run
+from symflops.tracing.rules import UnpricedOperator
 from symflops.tracing.sampling import Domain, EmptyDomain, draw
 from symflops.tracing.symbolic import Traced
 from symflops.tracing.translation import Dictionary, Unknown
@@ -143,7 +145,7 @@ class Runs:
     def _read(self) -> None:
         """A run on numbers at other layers; where it cannot be read, the same on symbols."""
         others, _ = self.symbolic[-1]
-        numbers = self._drawn({**self._model.hints, **others})
+        numbers = self._drawn(self._layers, others)
         try:
             self._translate(numbers)
         except Unknown:
@@ -151,10 +153,9 @@ class Runs:
 
     def _run(self) -> None:
         """A run on symbols. Numbers that meet a symbol's hint by accident are passed over."""
-        fixed = {name: hint for name, hint in self._model.hints.items() if name not in self._others}
         refused: object = "no further numbers"
         for _ in range(MOST_RUNS):
-            numbers = self._drawn(fixed)
+            numbers = self._drawn(self._others, {})
             traced = self._model.at(numbers)
             if not traced.specialised:
                 self._keep(numbers, traced)
@@ -162,19 +163,24 @@ class Runs:
             refused = traced.specialised[0]
         raise NotSymbolic(f"the code takes another way at most sizes: {refused}")
 
-    def _drawn(self, fixed: Mapping[str, int]) -> dict[str, int]:
-        """Numbers that no run had; all but layers are as ``fixed`` says where it does."""
-        ranges = {name: _range(name, hint) for name, hint in self._model.hints.items()}
-        ranges |= {name: (size, size) for name, size in fixed.items() if name not in self._layers}
+    def _drawn(self, free: Collection[str], known: Mapping[str, int]) -> dict[str, int]:
+        """Numbers that no run had, new ones for ``free``; all others are as ``known``, or else as small as the hints.
+
+        Two that are equal, or equal to the hint of a symbol, would make one of two things that differ in them.
+        """
+        hints = {hint for name, hint in self._model.hints.items() if name not in (*self._layers, *self._others)}
+        fixed = {**self._model.hints, **known}
+        ranges = {name: _range(name, size) if name in free else (size, size) for name, size in fixed.items()}
         for _ in range(MOST_RUNS):
             try:
                 drawn = draw(ranges, self._model.domain, self._source)
             except EmptyDomain as error:
                 raise NotSymbolic(str(error)) from error
             numbers = {name: drawn[name] for name in (*self._layers, *self._others)}
-            if not any(numbers == each for each, _ in self.known):
+            apart = {numbers[name] for name in self._others}
+            if len(apart - hints) == len(self._others) and not any(numbers == each for each, _ in self.known):
                 return numbers
-        raise NotSymbolic(f"no further numbers of {', '.join(numbers)} to run at, after {len(self.known)} runs")
+        raise NotSymbolic(f"no further numbers of {', '.join(free)} to run at, after {len(self.known)} runs")
 
     def _keep(self, numbers: dict[str, int], traced: Traced) -> None:
         """Keep a run on symbols as what it tells of the run on numbers at its hints: torch leaves out slices there that
@@ -207,9 +213,13 @@ def _symbols(model: Model, stage: Stage) -> tuple[dict[str, str], Traced]:
         stage("finding which sizes the code keeps symbolic", 0, 1)
         try:
             traced = model.at({name: model.hints[name] for name in why})
+        except (DataDependent, UnpricedOperator) as error:
+            error.args = (f"{error} (at {_line_of(error)})",)
+            raise
         except SymflopsError:
             raise
         except Exception as error:
+            _refuse_data(error)
             why = _demoted(model, why, error)
             continue
         lost = {name: str(each) for each in reversed(traced.specialised) for name in each.symbols}
@@ -233,6 +243,18 @@ def _demoted(model: Model, why: dict[str, str], error: Exception) -> dict[str, s
             continue
         return more
     raise NotSymbolic(f"the code does not run: {said(error)}") from error
+
+
+_DATA = frozenset({"DataDependentOutputException", "DynamicOutputShapeException", "GuardOnDataDependentSymNode"})
+
+
+def _refuse_data(error: Exception) -> None:
+    """Raises `DataDependent` for what torch raises where code asks for the values of tensors."""
+    if type(error).__name__ in _DATA:
+        raise DataDependent(
+            f"data-dependent control flow: {said(error)}; a closed form needs sizes alone: give inputs, or a model, "
+            "that do not go this way"
+        ) from error
 
 
 def said(error: Exception) -> str:
