@@ -96,7 +96,7 @@ def _nonzero(routing: Routing | None, mode: Any, function: Any, x: Tensor) -> Te
     """Every expert (some code lists one more, for tokens that none takes), or as many tokens as are routed to one."""
     if routing is None:
         raise DataDependent(
-            "data-dependent control flow: nonzero (or an index by a condition) has as many rows as values say; a closed "
+            "data-dependent control flow: nonzero (an index by a condition) has as many rows as values say; a closed "
             "form needs sizes alone: give inputs, or a model, that do not go this way"
         )
     if x.dim() == 1 and x.shape[0] in (routing.experts, routing.experts + 1):

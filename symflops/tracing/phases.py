@@ -52,10 +52,10 @@ class Phase:
         sizes = {**kept, **self.lengths}
         known = set(sizes)
         more = tuple(each for each in self.conditions if {size.name for size in each.free_symbols} <= known)
-        apart = [name for name in sizes if name not in target.structural]
+        apart = [name for name in sizes if not name.startswith("n_layer")]
         return replace(
             target,
-            sizes=MappingProxyType(distinct(sizes, apart, (*conditions, *more))),
+            sizes=MappingProxyType(distinct(sizes, apart, (*conditions, *more), target.structural)),
             conditions=(*conditions, *more),
             inputs=lambda module, sizes: self.inputs(module, sizes, given),
         )
@@ -79,7 +79,8 @@ def _checkpointed(module: Any) -> nn.Module:
     """In training mode, every layer computed again in the backward pass, as transformers does it."""
     if not getattr(module, "supports_gradient_checkpointing", False):
         raise ConfigError(f"{type(module).__name__} has no gradient checkpointing to switch on; call it in the code")
-    module.gradient_checkpointing_enable()
+    switch = getattr(module, "activation_checkpointing_enable", None)  # so called from some 5.x on
+    (switch or module.gradient_checkpointing_enable)()
     trained: nn.Module = module.train()
     return trained
 

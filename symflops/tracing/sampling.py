@@ -66,8 +66,12 @@ def multiples(domain: Domain) -> dict[str, str]:
     return found
 
 
-def distinct(sizes: Mapping[str, int], apart: Collection[str], domain: Domain) -> dict[str, int]:
+def distinct(
+    sizes: Mapping[str, int], apart: Collection[str], domain: Domain, numbers: Collection[str] = ()
+) -> dict[str, int]:
     """The same sizes, but different ones for the names of ``apart``, inside the domain; quotients differ too.
+
+    They are at least 2, but for ``numbers``, which are never symbols.
 
     >>> distinct({"n_type": 2, "n_shared": 2, "n_layer": 2}, ("n_type", "n_shared"), ())
     {'n_type': 2, 'n_shared': 3, 'n_layer': 2}
@@ -79,8 +83,9 @@ def distinct(sizes: Mapping[str, int], apart: Collection[str], domain: Domain) -
         return {found[name], found[name] // divisor}
 
     for number, name in enumerate(apart):
+        least = 1 if name in numbers else _LEAST
         taken = set().union(*(marks(other) for other in list(apart)[:number]))
-        while taken & marks(name) or min(marks(name)) < _LEAST or not _fits(name, found, domain):
+        while taken & marks(name) or min(marks(name)) < least or not _fits(name, found, domain):
             if found[name] > _LARGEST:
                 raise EmptyDomain(f"no size for {name} apart from the others in {', '.join(map(str, domain))}")
             found[name] += 1

@@ -101,12 +101,13 @@ class Target:
 def small(names: list[str], conditions: tuple[Boolean, ...]) -> Mapping[str, int]:
     """A small size for each name: apart where code must not take two for one, and as many layers as there are kinds."""
     start = {name: fields.hint(name) for name in names}
-    layers = {name: (start[name], start[name] + 1) for name in names if name.startswith("n_layer")}
+    layers = {name: (start[name], start[name]) for name in names if name.startswith("n_layer")}
     counted = draw(
         {name: layers.get(name, (size, size)) for name, size in start.items()}, _among(conditions, layers), Random(0)
     )
-    symbolic = [name for name in names if not fields.is_structural(name)]
-    return MappingProxyType(distinct({**start, **{name: counted[name] for name in layers}}, symbolic, conditions))
+    numbers = [name for name in names if fields.is_structural(name)]
+    apart = [name for name in names if name not in layers]
+    return MappingProxyType(distinct({**start, **{name: counted[name] for name in layers}}, apart, conditions, numbers))
 
 
 def _among(conditions: tuple[Boolean, ...], names: Collection[str]) -> tuple[Boolean, ...]:
