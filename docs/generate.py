@@ -10,6 +10,7 @@ from pathlib import Path
 
 from derivations.kaplan2020 import derive
 from symflops.architectures import architecture, presets
+from symflops.certified import Entry, certified
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
@@ -93,11 +94,42 @@ def kaplan() -> str:
     return render(derive(), "markdown")
 
 
+def gallery() -> str:
+    """The closed forms of every family in the record of what was certified."""
+    record = certified()
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    said = (
+        f"Derived from the unmodified code of transformers, certified at random sizes on {record.date} with {versions}. "
+        "Eager attention; FLOPs are those that ran, for a batch. What else was certified is listed with each family."
+    )
+    families = dict.fromkeys(entry.family for entry in record.entries)
+    parts = [_family([entry for entry in record.entries if entry.family == name]) for name in families]
+    return "\n\n".join(["# Formulas of families", said, *parts])
+
+
+def _family(entries: Sequence[Entry]) -> str:
+    """One family: its sizes and formulas with eager attention, and what else was certified."""
+    first = entries[0]
+    body = [[name, f"`{form}`" if form else "no formula, see the notes"] for name, form in first.forms.items()]
+    where = ", ".join(f"`{size}` = {text}" for size, text in first.dimensions.items())
+    others = "; ".join(f"{entry.kernels} ({entry.points} sizes)" for entry in entries)
+    recovered = ", ".join(f"`{name}`" for name in first.recovered if not name.startswith("n_layer"))
+    facts = [
+        f"- sizes: {where}",
+        f"- holds where: {', '.join(f'`{each}`' for each in first.domain) or 'everywhere'}",
+        *([f"- recovered from runs at several numbers: {recovered}"] if recovered else []),
+        *(f"- note: {note}" for note in first.notes),
+        f"- certified: {others}",
+    ]
+    return f"## {first.family} ({first.target})\n\n{rows(['', 'closed form'], body)}\n\n" + "\n".join(facts)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "conventions.md": conventions,
     "notation.md": notation,
     "models.md": models,
     "kaplan2020.md": kaplan,
+    "gallery.md": gallery,
 }
 
 

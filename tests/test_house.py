@@ -14,7 +14,7 @@ SOURCES = sorted([*(ROOT / "symflops").rglob("*.py"), *(ROOT / "derivations").rg
 ORDER = (
     "errors", "notation", "proof", "declarations", "formulas", "masks", "nodes", "operations", "elementwise",
     "networks", "conventions", "totals", "measures", "layers", "architectures", "derivation", "emit", "sizes", "sweeps",
-    "evaluate", "render", "evidence", "catalogue", "tracing", "cli",
+    "evaluate", "render", "evidence", "catalogue", "certified", "tracing", "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""
 COMPILES = {ROOT / "symflops" / "evaluate.py"}

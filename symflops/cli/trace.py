@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,8 @@ PHASES = ("training", "checkpointed", "prefill", "decode")
 
 
 @click.command()
-@click.argument("target")
+@click.argument("target", required=False)
+@click.option("--list", "listed", is_flag=True, help="Which families were certified, with which versions.")
 @click.option("--attention", default="eager", metavar="KIND", help="eager (default) or sdpa.")
 @click.option("--experts", metavar="KIND", help="eager (a loop), batched_mm or grouped_mm; by default the class's own.")
 @click.option(
@@ -33,7 +35,8 @@ PHASES = ("training", "checkpointed", "prefill", "decode")
 @click.option("--format", "form", default="text", metavar="FORMAT", help="text, markdown, latex, html or json.")
 @options.as_json
 def trace(
-    target: str,
+    target: str | None,
+    listed: bool,
     attention: str,
     experts: str | None,
     phase: str,
@@ -45,6 +48,10 @@ def trace(
     as_json: bool,
 ) -> int:
     """Closed forms of TARGET (hf:LlamaForCausalLM, hf:llama, a config.json, FILE.py:FACTORY) from running its code."""
+    if listed:
+        return _list(as_json or form == "json")
+    if target is None:
+        raise ConfigError("trace needs a TARGET, such as hf:llama, a config.json or model.py:factory; or --list")
     if attention not in ("eager", "sdpa"):
         raise UnknownName("attention", attention, ["eager", "sdpa"])
     if experts not in (None, *EXPERTS):
@@ -69,6 +76,23 @@ def trace(
     proof = None if against is None else found.against(against)
     click.echo(render_document(document(found, chosen, proof), shape))
     return 0 if proof is None or proof.equal else 1
+
+
+def _list(as_json: bool) -> int:
+    """Print what was certified."""
+    from symflops.certified import certified
+    from symflops.render.plain import columns
+
+    record = certified()
+    if as_json:
+        click.echo(json.dumps(record.as_json(), indent=2))
+        return 0
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    head = ["family", "target", "attention, experts", "sizes", "recovered, besides layers"]
+    lines = [f"certified at random sizes on {record.date} with {versions}:", "", columns(head, list(record.rows()))]
+    lines += ["", *(f"refused: {name}: {why}" for name, why in record.refused.items())]
+    click.echo("\n".join(lines).rstrip())
+    return 0
 
 
 def meanings(texts: Sequence[str]) -> dict[str, Expr]:

@@ -37,7 +37,7 @@ class Certificate:
 
     points: int
     equal: bool
-    refuted: Mapping[str, str] = field(default_factory=dict)
+    refuted: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 MOVED = frozenset({"bytes_read", "bytes_written"})

@@ -117,6 +117,8 @@ def _data(found: Trace, priced: Costs, proof: Comparison | None) -> dict[str, An
         "C_forward": str(priced.C_forward),
         "C_backward": str(priced.C_backward),
         "saved_bytes": str(found.saved_bytes),
+        "bytes_read": None if found.bytes_read is None else str(found.bytes_read),
+        "bytes_written": None if found.bytes_written is None else str(found.bytes_written),
         "convention": priced.convention.name,
         "unit": priced.convention.unit,
         "operations": rows,
