@@ -139,7 +139,9 @@ def main() -> int:
     """Measure, print, and say by the exit code whether the limits are kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", default="hf:llama", help="what is traced for the two ratios of times")
-    parser.add_argument("--memory", nargs="*", default=["hf:llama", "hf:qwen3"], help="what is traced for its memory")
+    parser.add_argument(
+        "--memory", nargs="*", default=["hf:llama", "hf:deepseek_v3"], help="what is traced for its memory"
+    )
     parser.add_argument("--n-layer", type=int, default=MANY, help="layers of the model that torch counts")
     parser.add_argument("--n-seq", type=int, default=1024, help="its tokens")
     parser.add_argument("--repeats", type=int, default=3)

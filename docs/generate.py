@@ -99,8 +99,9 @@ def gallery() -> str:
     record = certified()
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     said = (
-        f"Derived from the unmodified code of transformers, certified at random sizes on {record.date} with {versions}. "
-        "Eager attention; FLOPs are those that ran, for a batch. What else was certified is listed with each family."
+        f"Derived from the unmodified code of transformers, certified at random sizes on {record.date} with "
+        f"{versions}. Eager attention; FLOPs are those that ran, for a batch. What else was certified stands "
+        "below each family."
     )
     families = dict.fromkeys(entry.family for entry in record.entries)
     parts = [_family([entry for entry in record.entries if entry.family == name]) for name in families]

@@ -139,14 +139,14 @@ def is_structural(name: str) -> bool:
 HINTS: Mapping[str, int] = MappingProxyType(
     {
         "n_layer": 2, "n_layer_decoder": 3, "n_layer_dense": 1, "n_layer_vision": 3, "n_layer_audio": 3,
-        "d_model": 48, "n_head": 6, "n_kv_head": 3, "d_head": 16, "d_ff": 88, "d_ff_decoder": 72, "n_vocab": 101,
-        "n_ctx": 64, "n_window": 40, "d_rope": 12, "d_nope": 10, "d_value": 14, "r_q": 20, "r_kv": 26, "n_type": 2,
-        "n_bucket": 28, "n_expert": 8, "n_active": 4, "n_shared": 9, "n_expert_group": 2, "n_active_group": 1,
+        "d_model": 48, "n_head": 10, "n_kv_head": 5, "d_head": 16, "d_ff": 88, "d_ff_decoder": 72, "n_vocab": 101,
+        "n_ctx": 64, "n_window": 40, "d_rope": 12, "d_nope": 18, "d_value": 14, "r_q": 20, "r_kv": 26, "n_type": 2,
+        "n_bucket": 28, "n_expert": 8, "n_active": 3, "n_shared": 9, "n_expert_group": 2, "n_active_group": 1,
         "d_expert": 56, "d_shared": 104, "n_state": 7, "d_conv": 4, "d_inner": 80, "r_dt": 9, "n_ssm_group": 2,
         "n_chunk": 13, "d_patch": 15, "n_side": 11, "n_channel": 19, "d_project": 34, "n_mel": 27, "n_source": 17,
         "d_model_vision": 52, "n_head_vision": 14, "n_kv_head_vision": 7, "d_head_vision": 18, "d_ff_vision": 68,
         "d_model_audio": 60, "n_head_audio": 33, "n_kv_head_audio": 11, "d_head_audio": 22, "d_ff_audio": 76,
-        "n_batch": 5, "n_seq": 13, "n_target": 21, "n_routed": 31, "r_lora": 14,
+        "n_batch": 23, "n_seq": 13, "n_target": 21, "n_routed": 31, "r_lora": 14,
     }
 )  # fmt: skip
 """Small sizes at which every family runs: distinct, or moved apart by `sampling`, divisible where code wants it.

@@ -29,7 +29,6 @@ STORAGE_FIELDS = frozenset(
 )
 # The families whose transformers class divides the model size among the heads, whatever the config's head_dim says.
 WITHOUT_HEAD_DIM = frozenset({"gpt2", "gpt_neox"})
-# What transformers' models call a table of learned positions.
 POSITION_TABLES = frozenset({"wpe", "embed_positions", "position_embedding", "position_embeddings"})
 
 
