@@ -15,7 +15,9 @@ from symflops.errors import ConfigError
 from symflops.notation import TERMS, symbol
 from symflops.tracing import configs
 from symflops.tracing.fields import Meanings
+from symflops.tracing.symbolic_scope import keep_symbols
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small
+from symflops.tracing.usercode import namespaces, of_layers
 from symflops.tracing.userfiles import load
 
 Factory = Callable[..., nn.Module]
@@ -54,11 +56,14 @@ def of_function(function: Factory, name: str, overrides: Meanings, sizes: Choice
     free = sorted({each.name for meaning in meaning_of.values() for each in meaning.free_symbols})
     names = list(dict.fromkeys([*free, "n_batch", "n_seq", *(("n_routed",) if "n_expert" in free else ())]))
     conditions = configs.conditions(meaning_of, names)
+    own = namespaces(function)
 
     def make(sizes: Sizes, kernels: Kernels) -> nn.Module:
+        keep_symbols(own)
         module = function(**{name: configs.value_at(meaning, sizes) for name, meaning in meaning_of.items()})
         if not isinstance(module, nn.Module):
             raise ConfigError(f"{name} returned a {type(module).__name__}, not a torch.nn.Module")
+        keep_symbols(of_layers(module))
         return module
 
     return Target(
