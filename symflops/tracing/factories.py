@@ -14,6 +14,7 @@ from torch import nn
 from symflops.errors import ConfigError
 from symflops.notation import TERMS, symbol
 from symflops.tracing import configs
+from symflops.tracing.copies import layers_copied
 from symflops.tracing.fields import Meanings
 from symflops.tracing.symbolic_scope import keep_symbols
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small
@@ -60,7 +61,8 @@ def of_function(function: Factory, name: str, overrides: Meanings, sizes: Choice
 
     def make(sizes: Sizes, kernels: Kernels) -> nn.Module:
         keep_symbols(own)
-        module = function(**{name: configs.value_at(meaning, sizes) for name, meaning in meaning_of.items()})
+        with layers_copied():
+            module = function(**{name: configs.value_at(meaning, sizes) for name, meaning in meaning_of.items()})
         if not isinstance(module, nn.Module):
             raise ConfigError(f"{name} returned a {type(module).__name__}, not a torch.nn.Module")
         keep_symbols(of_layers(module))

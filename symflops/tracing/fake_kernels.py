@@ -55,10 +55,22 @@ def fake_kernels(routing: Routing | None = None) -> Iterator[None]:
     added = [(partial(_is, function), kernel) for function, kernel in kernels.items()]
     checks[:0] = added
     try:
-        yield
+        with _without_onednn():
+            yield
     finally:
         for each in added:
             checks.remove(each)
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Recurrent layers ask oneDNN for their number of elements, and without it are made of products."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
 
 
 def _is(wanted: Any, function: Any) -> bool:

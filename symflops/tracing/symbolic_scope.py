@@ -25,6 +25,8 @@ from symflops.tracing.symbolic_text import numbers_in_text
 MODEL_CODE: Final = ("transformers.models.", "transformers.modeling_rope_utils", "transformers.pytorch_utils")
 """Modules whose name starts so get an `int` that keeps symbols; a builder's own module is added to them."""
 _SYMBOLIC: Final = (torch.SymInt, torch.SymFloat)
+_LAYERS: Final = "torch.nn.modules."
+"""torch's own layers import initialisers by name, and some ask whether a size is an `int`."""
 _ATTENTION: Final = "scaled_dot_product_attention"
 
 
@@ -66,6 +68,15 @@ class _KeptFloat(type):
 
 class _SymbolicFloat(metaclass=_KeptFloat):
     """Stands where a user's code says `float`."""
+
+
+def _length(value: Any) -> Any:
+    """`len` for a user's code: of a tensor, the size of its first axis, a symbolic one too."""
+    return value.shape[0] if isinstance(value, Tensor) and value.dim() else len(value)
+
+
+_BUILTINS: Final[Mapping[str, Any]] = {"int": _SymbolicInt, "float": _SymbolicFloat, "len": _length}
+"""What stands for builtins in a user's code and in torch's layers."""
 
 
 class _Integral(type):
@@ -117,6 +128,7 @@ def symbolic_scope(code: Iterable[str] = MODEL_CODE, routing: Routing | None = N
             stack.enter_context(_configs())
             for (owner, name), stub in stubs.items():
                 stack.enter_context(_global(owner, name, stub))
+            keep_symbols(vars(module) for module in loaded([_LAYERS]))
             for module in loaded(code):
                 stack.enter_context(_global(module, "int", _SymbolicInt))
             yield
@@ -139,13 +151,13 @@ _OPEN: ContextVar[_Scope | None] = ContextVar("symbolic scope", default=None)
 def keep_symbols(namespaces: Iterable[dict[str, Any]]) -> None:
     """In these namespaces of a user's code conversions keep symbols until the scope that is open ends; else nothing.
 
-    `int` and `float` are replaced, and what was imported by name from a module that the scope patches.
+    `int`, `float` and `len` are replaced, and what was imported by name from a module that the scope patches.
 
     >>> own = {}
     >>> with symbolic_scope():
     ...     keep_symbols([own])
     ...     sorted(own)
-    ['float', 'int']
+    ['float', 'int', 'len']
     >>> own
     {}
     """
@@ -154,8 +166,8 @@ def keep_symbols(namespaces: Iterable[dict[str, Any]]) -> None:
         if id(each) not in scope.known:
             scope.known.add(id(each))
             named = {name: scope.replaced[id(value)] for name, value in each.items() if id(value) in scope.replaced}
-            own = {"int": _SymbolicInt, "float": _SymbolicFloat}
-            for name, value in {**{name: own[name] for name in own if name not in each}, **named}.items():
+            builtin = {name: value for name, value in _BUILTINS.items() if name not in each}
+            for name, value in {**builtin, **named}.items():
                 scope.stack.enter_context(_entry(each, name, value))
 
 

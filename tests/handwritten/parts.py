@@ -60,8 +60,7 @@ class Alibi(nn.Module):
     def __init__(self, n_layer, n_head, d_head, d_model, vocab_size):
         super().__init__()
         self.table = nn.Embedding(vocab_size, d_model)
-        names = [f"{name}{layer}" for layer in range(n_layer) for name in "qkv"]
-        self.maps = nn.ParameterDict({name: nn.Parameter(torch.empty(n_head, d_model, d_head)) for name in names})
+        self.maps = nn.ParameterList([nn.Parameter(torch.empty(3, n_head, d_model, d_head)) for _ in range(n_layer)])
         self.outs = nn.ParameterList([nn.Parameter(torch.empty(n_head, d_head, d_model)) for _ in range(n_layer)])
         self.register_buffer("slopes", torch.tensor(slopes(n_head)))
 
@@ -69,8 +68,8 @@ class Alibi(nn.Module):
         x = self.table(tokens)
         length = tokens.shape[1]
         distance = torch.arange(length)[None, :] - torch.arange(length)[:, None]
-        for layer, out in enumerate(self.outs):
-            q, k, v = (torch.einsum("btc,hcd->bhtd", x, self.maps[f"{name}{layer}"]) for name in "qkv")
+        for maps, out in zip(self.maps, self.outs, strict=True):
+            q, k, v = (torch.einsum("btc,hcd->bhtd", x, each) for each in maps)
             scores = torch.einsum("bhqd,bhkd->bhqk", q, k) / q.shape[-1] ** 0.5
             scores = scores + self.slopes[None, :, None, None] * distance
             x = x + torch.einsum("bhqk,bhkd,hdc->bqc", scores.softmax(-1), v, out)
