@@ -162,7 +162,9 @@ def keep_symbols(namespaces: Iterable[dict[str, Any]]) -> None:
     {}
     """
     scope = _OPEN.get()
-    for each in namespaces if scope is not None else ():
+    if scope is None:
+        return
+    for each in namespaces:
         if id(each) not in scope.known:
             scope.known.add(id(each))
             named = {name: scope.replaced[id(value)] for name, value in each.items() if id(value) in scope.replaced}

@@ -53,7 +53,7 @@ def _formats(frame: FrameType) -> bool:
     code, place = frame.f_code.co_code, frame.f_lasti
     if place < 0 or code[place] != _REMAINDER:
         return False
-    return dis._nb_ops[code[place + 1]][1] in _SIGNS  # type: ignore[attr-defined, no-any-return]
+    return dis._nb_ops[code[place + 1]][1] in _SIGNS  # type: ignore[attr-defined]
 
 
 def _hint(value: Any) -> Any:

@@ -64,7 +64,7 @@ def _of(value: Any) -> Iterable[Namespace]:
         return [vars(value)]
     if isinstance(value, type):
         return [each.__globals__ for each in vars(value).values() if isinstance(each, FunctionType)]
-    call = getattr(type(value), "__call__", None)
+    call = vars(type(value)).get("__call__")
     return [call.__globals__] if isinstance(call, FunctionType) else []
 
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 from torch import nn
@@ -14,9 +13,9 @@ class ModelArgs:
     dim: int = 4096
     n_layers: int = 32
     n_heads: int = 32
-    n_kv_heads: Optional[int] = None
+    n_kv_heads: int | None = None
     vocab_size: int = 32000
-    hidden_dim: Optional[int] = None
+    hidden_dim: int | None = None
     multiple_of: int = 256
     norm_eps: float = 1e-5
     max_seq_len: int = 2048
@@ -39,7 +38,7 @@ def precompute(dim: int, end: int, theta: float = 10000.0):
 
 
 def rotated(x, cos, sin):
-    r, i = x.float().reshape(x.shape[:-1] + (-1, 2)).unbind(-1)
+    r, i = x.float().reshape((*x.shape[:-1], -1, 2)).unbind(-1)
     cos, sin = (each.view(1, x.shape[1], 1, x.shape[-1] // 2) for each in (cos, sin))
     return torch.stack([r * cos - i * sin, r * sin + i * cos], dim=-1).flatten(3).type_as(x)
 
@@ -94,7 +93,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    def __init__(self, dim: int, hidden_dim: Optional[int], multiple_of: int):
+    def __init__(self, dim: int, hidden_dim: int | None, multiple_of: int):
         super().__init__()
         if hidden_dim is None:
             hidden_dim = int(2 * (4 * dim) / 3)

@@ -1,4 +1,4 @@
-"""A GPT in the manner of nanoGPT: a config with derived fields, a fused qkv, tied tables, a loss in the forward pass."""
+"""A GPT in the manner of nanoGPT: a config with derived fields, a fused qkv, tied tables, a loss in forward."""
 
 import math
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ class GPT(nn.Module):
             if name.endswith("c_proj.weight"):
                 torch.nn.init.normal_(parameter, mean=0.0, std=0.02 / math.sqrt(2 * config.n_layer))
         count = self.get_num_params()
-        self.described = "number of parameters: %.2fM" % (count / 1e6,), f"{count:,} or {count / 1e6:.1f}M"
+        self.described = "number of parameters: %.2fM" % (count / 1e6,), f"{count:,} or {count / 1e6:.1f}M"  # noqa: UP031
 
     def get_num_params(self):
         return sum(p.numel() for p in self.parameters()) - self.transformer.wpe.weight.numel()

@@ -87,7 +87,9 @@ class Stem(nn.Module):
         self.pos = nn.Parameter(torch.zeros(1, (image_size // patch_size) ** 2 + 1, hidden_size))
         self.qkv = nn.ModuleList(nn.Linear(hidden_size, 3 * hidden_size) for _ in range(n_layer))
         self.mlp = nn.ModuleList(
-            nn.Sequential(nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Linear(intermediate_size, hidden_size))
+            nn.Sequential(
+                nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Linear(intermediate_size, hidden_size)
+            )
             for _ in range(n_layer)
         )
 
