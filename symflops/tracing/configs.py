@@ -19,6 +19,7 @@ from symflops.tracing.fields import (
     HEADS,
     KINDS,
     LAYERS,
+    MAIN,
     OWN_HEAD_WIDTHS,
     REQUIRED,
     TABLE,
@@ -49,6 +50,24 @@ def meanings(fields: Mapping[str, Any], overrides: Meanings = MappingProxyType({
     return found | {name: overrides[name] for name in fields if name in overrides}
 
 
+def agreeing(found: Meanings, values: Mapping[str, Any], overrides: Meanings = MappingProxyType({})) -> dict[str, Expr]:
+    """The meanings without those of fields that hold another value than a field of the same meaning before them.
+
+    Two sizes are not one because their names are alike: such a field stays the number that it is.
+
+    >>> read = {"word_embed_proj_dim": n.d_model, "hidden_size": n.d_model}
+    >>> agreeing(read, {"word_embed_proj_dim": 2, "hidden_size": 4})
+    {'hidden_size': d_model}
+    """
+    first: dict[Expr, Any] = {}
+    kept: set[str] = set()
+    for name in sorted(found, key=lambda name: (name not in overrides, name not in MAIN)):
+        value = values.get(name)
+        if name in overrides or value is None or first.setdefault(found[name], value) == value:
+            kept.add(name)
+    return {name: meaning for name, meaning in found.items() if name in kept}
+
+
 @dataclass(frozen=True)
 class Part:
     """What the fields of one config mean: ``meanings`` of sizes, and of each list with an entry per layer its kinds.
@@ -66,7 +85,7 @@ class Part:
     @classmethod
     def of(cls, values: Mapping[str, Any], tower: str, overrides: Meanings) -> Part:
         """Read a config's fields."""
-        found = meanings(values, overrides, tower)
+        found = agreeing(meanings(values, overrides, tower), values, overrides)
         layers = next((name for name in found if name in LAYERS), None)
         length = values[layers] if layers else 0
         lists = {name: tuple(each) for name, each in values.items() if isinstance(each, list) and len(each) == length}
@@ -75,6 +94,7 @@ class Part:
             KINDS[kind]: f"{name}.count({kind!r})"
             for name, each in kinds.items()
             for kind in (each[1:] if len(set(lists[name])) == len(each) else ())
+            if isinstance(kind, str) and kind in KINDS
         }
         return cls(found, layers, kinds, counted, values.get("pad_token_id"))
 

@@ -174,11 +174,23 @@ def _decide(expression: Any, multiples: tuple[tuple[Symbol, Expr], ...], least_q
     # What is rounded is brought to lowest terms first: (n*g + 2*n)/(g + 2) is n.
     chained = chained.replace(lambda each: isinstance(each, floor | ceiling), _lowest_terms)
     found = chained.xreplace({each: shifted[each] + least[each] for each in least})
+    found = found.replace(lambda each: isinstance(each, Mod | Max), _settled)
     back = {shifted[each]: each - least[each] for each in least}
     if isinstance(expression, Expr):
         return found.xreplace(back)
     verdict = _verdict(found)
     return chained if verdict is None else verdict
+
+
+def _settled(each: Any) -> Any:
+    """A remainder of a number less than the divisor is that number, and of 1 and a size the larger is the size."""
+    if isinstance(each, Mod):
+        rest, divisor = each.args
+        small = rest.is_Integer and rest >= 0 and not divisor.has(*_ROUNDING) and _positive(expand(divisor - rest))
+        return rest if small else each
+    sizes = [size for size in each.args if size != 1]
+    larger = len(sizes) == 1 < len(each.args) and not sizes[0].has(*_ROUNDING) and _positive(expand(sizes[0]))
+    return sizes[0] if larger else each
 
 
 def _lowest_terms(rounded: Any) -> Any:

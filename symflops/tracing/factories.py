@@ -14,8 +14,11 @@ from torch import nn
 from symflops.errors import ConfigError
 from symflops.notation import TERMS, symbol
 from symflops.tracing import configs
+from symflops.tracing.copies import layers_copied
 from symflops.tracing.fields import Meanings
+from symflops.tracing.symbolic_scope import keep_symbols
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small
+from symflops.tracing.usercode import namespaces, of_layers
 from symflops.tracing.userfiles import load
 
 Factory = Callable[..., nn.Module]
@@ -51,14 +54,19 @@ def of_function(function: Factory, name: str, overrides: Meanings, sizes: Choice
             f"{name}: no meaning is known for parameter {unknown[0]!r}; give it a default, "
             f"or say what it is with --map {unknown[0]}=SIZE"
         )
+    _refuse_twins(name, {each.name for each in parameters if each.default is each.empty}, meaning_of, overrides, sizes)
     free = sorted({each.name for meaning in meaning_of.values() for each in meaning.free_symbols})
     names = list(dict.fromkeys([*free, "n_batch", "n_seq", *(("n_routed",) if "n_expert" in free else ())]))
     conditions = configs.conditions(meaning_of, names)
+    own = namespaces(function)
 
     def make(sizes: Sizes, kernels: Kernels) -> nn.Module:
-        module = function(**{name: configs.value_at(meaning, sizes) for name, meaning in meaning_of.items()})
+        keep_symbols(own)
+        with layers_copied():
+            module = function(**{name: configs.value_at(meaning, sizes) for name, meaning in meaning_of.items()})
         if not isinstance(module, nn.Module):
             raise ConfigError(f"{name} returned a {type(module).__name__}, not a torch.nn.Module")
+        keep_symbols(of_layers(module))
         return module
 
     return Target(
@@ -73,6 +81,19 @@ def of_function(function: Factory, name: str, overrides: Meanings, sizes: Choice
         make=make,
         inputs=inputs,
     )
+
+
+def _refuse_twins(name: str, bare: set[str], meaning_of: Meanings, overrides: Meanings, sizes: Choice) -> None:
+    """Raises `ConfigError` for two parameters without defaults that are read as one size, where nobody said so."""
+    said = {*overrides, *(sizes if isinstance(sizes, Mapping) else ())}
+    first: dict[Expr, str] = {}
+    for each in [each for each in meaning_of if each in bare and each not in said]:
+        other = first.setdefault(meaning_of[each], each)
+        if other != each:
+            raise ConfigError(
+                f"{name}: parameters {other!r} and {each!r} are both read as {meaning_of[each]}; "
+                f"say what they are with --map {each}=SIZE"
+            )
 
 
 def _chosen(given: Mapping[str, Any], overrides: Meanings, sizes: Choice) -> dict[str, Expr]:
@@ -93,6 +114,8 @@ def _chosen(given: Mapping[str, Any], overrides: Meanings, sizes: Choice) -> dic
 
 
 def _of_parameters(given: Mapping[str, Any], overrides: Meanings) -> dict[str, Expr]:
-    known = configs.meanings(given, overrides)
+    # Where there is no default, 1 stands for it and says nothing.
+    said = {name: None if value == 1 else value for name, value in given.items()}
+    known = configs.agreeing(configs.meanings(given, overrides), said, overrides)
     own = {name: symbol(name) for name in given if name in TERMS and configs.is_size(name, given[name])}
     return {name: known.get(name, own.get(name)) for name in given if name in known or name in own}

@@ -55,10 +55,27 @@ def fake_kernels(routing: Routing | None = None) -> Iterator[None]:
     added = [(partial(_is, function), kernel) for function, kernel in kernels.items()]
     checks[:0] = added
     try:
-        yield
+        with _portable():
+            yield
     finally:
         for each in added:
             checks.remove(each)
+
+
+@contextmanager
+def _portable() -> Iterator[None]:
+    """Which library runs a convolution is asked of its sizes, and of none without these; the products are the same.
+
+    Recurrent layers ask oneDNN for their number of elements, and without it are made of products.
+    """
+    before = torch._C._get_mkldnn_enabled(), torch._C._get_nnpack_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    torch._C._set_nnpack_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before[0])
+        torch._C._set_nnpack_enabled(before[1])
 
 
 def _is(wanted: Any, function: Any) -> bool:

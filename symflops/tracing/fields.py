@@ -30,6 +30,8 @@ WIDTHS = frozenset(
     }
 )
 """Fields that hold the width of the residual stream."""
+MAIN = frozenset({"hidden_size", "n_embd", "d_model", "dim", "max_position_embeddings", "num_hidden_layers", "n_layer"})
+"""Of several fields with one meaning, those that say what the size is."""
 HEADS = frozenset(
     {
         "num_attention_heads",
@@ -112,12 +114,14 @@ CONTEXTS: tuple[tuple[frozenset[str], Meanings], ...] = (
     ),
     # Mamba: the hidden layer is the state space's, `expand` only says how it was computed.
     (frozenset({"state_size", "expand", "intermediate_size"}), _named(n.d_inner, "intermediate_size")),
+    # Beside the model's width under another name, `hidden_dim` is the feed-forward's, as in DistilBERT.
+    *((frozenset({"hidden_dim", width}), _named(n.d_ff, "hidden_dim")) for width in sorted(WIDTHS - {"hidden_dim"})),
     # Mamba-2: the heads' width and the model's are tied by `expand`.
     (frozenset({"expand", "num_heads", "head_dim"}), _named(n.n_head * n.d_head / n.d_model, "expand")),
 )
 """Exceptions: where a config has all these fields, these meanings count instead."""
 
-REQUIRED = frozenset({"num_experts_per_tok"})
+REQUIRED = frozenset({"num_experts_per_tok", "num_key_value_heads"})
 """Fields that need a size also where a class's default is None; any other None stays, and the class decides."""
 TOWERS = {"vision_config": "vision", "audio_config": "audio"}
 """Which parts of a config have sizes of their own, beside the text's."""

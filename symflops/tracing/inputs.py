@@ -105,7 +105,10 @@ def _required(module: nn.Module, parameters: Mapping[str, inspect.Parameter]) ->
     unknown = [name for name in required if name not in _MAKERS or (name in TOKENS and not embeds)]
     if unknown or not required:
         named = repr(unknown[0]) if unknown else "no argument"
-        raise ConfigError(f"{type(module).__name__}.forward takes {named}, which is not made; give inputs")
+        raise ConfigError(
+            f"{type(module).__name__}.forward takes {named}, which is not made; "
+            "define inputs(module, sizes) beside the factory, or pass inputs=…: it gives the arguments of one call"
+        )
     return required
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from symflops.errors import ConfigError
 from symflops.tracing import configs, fields
+from symflops.tracing.copies import layers_copied
 from symflops.tracing.fields import Meanings
 from symflops.tracing.models import STORAGE_FIELDS
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small
@@ -153,7 +154,8 @@ def _of_class(model: Any, config: Any, overrides: Meanings, inputs: Inputs) -> T
         changed._experts_implementation = kernels.experts
         for (_, part), (_, _, inner) in zip(parts, _parts(changed), strict=True):
             inner.__dict__.update(part.at(sizes))
-        module: nn.Module = model(changed)
+        with layers_copied():
+            module: nn.Module = model(changed)
         return module
 
     return Target(

@@ -68,6 +68,7 @@ class SymbolicSizes:
         self._environment = _Watching()
         self._readable: dict[Expr, Expr] = {}
         self._known: dict[Expr, Expr] = {}
+        self._quotients: list[Expr] = []
         self.values: dict[str, Any] = {
             name: self._make(name, symbol(name), hint) for name, hint in hints.items() if name not in multiples
         }
@@ -84,7 +85,8 @@ class SymbolicSizes:
             if isinstance(divisor, int)
             else (self.values[divisor], hints[divisor], symbol(divisor))
         )
-        return by * self._make(f"{name}_by_{divisor}", symbol(name) / meaning, hints[name] // number)
+        self._quotients.append(symbol(name) / meaning)
+        return by * self._make(f"{name}_by_{divisor}", self._quotients[-1], hints[name] // number)
 
     def _make(self, name: str, meaning: Expr, hint: int) -> torch.SymInt:
         source = ConstantSource(name)
@@ -127,9 +129,10 @@ class SymbolicSizes:
 
     @property
     def guards(self) -> tuple[Any, ...]:
-        """Every condition that code was told holds, in order."""
+        """Every condition that code was told holds, in order; a quotient counts from 2, so nobody had to ask of 1."""
         asked = [each.expr for each in self._environment.guards] + self._environment.unguarded
-        return tuple(dict.fromkeys(self.read(each) for each in asked))
+        apart = [sympy.Ne(each, 1) for each in self._quotients]
+        return tuple(dict.fromkeys([*map(self.read, asked), *apart]))
 
 
 def _largest(*values: Any) -> Any:

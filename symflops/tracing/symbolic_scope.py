@@ -10,6 +10,8 @@ import numbers
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -18,10 +20,13 @@ from torch import Tensor
 
 from symflops.tracing.fake_kernels import Routing, fake_kernels
 from symflops.tracing.models import without_initialisers
+from symflops.tracing.symbolic_text import numbers_in_text
 
 MODEL_CODE: Final = ("transformers.models.", "transformers.modeling_rope_utils", "transformers.pytorch_utils")
 """Modules whose name starts so get an `int` that keeps symbols; a builder's own module is added to them."""
 _SYMBOLIC: Final = (torch.SymInt, torch.SymFloat)
+_LAYERS: Final = "torch.nn.modules."
+"""torch's own layers import initialisers by name, and some ask whether a size is an `int`."""
 _ATTENTION: Final = "scaled_dot_product_attention"
 
 
@@ -44,6 +49,34 @@ class _Kept(type):
 
 class _SymbolicInt(metaclass=_Kept):
     """Stands where model code says `int`."""
+
+
+class _KeptFloat(type):
+    """`float` for a user's code: a symbolic number stays one."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], _SYMBOLIC):
+            return torch.sym_float(args[0])  # type: ignore[no-untyped-call]
+        return float(*args, **kwargs)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, float | torch.SymFloat)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(subclass, float)
+
+
+class _SymbolicFloat(metaclass=_KeptFloat):
+    """Stands where a user's code says `float`."""
+
+
+def _length(value: Any) -> Any:
+    """`len` for a user's code: of a tensor, the size of its first axis, a symbolic one too."""
+    return value.shape[0] if isinstance(value, Tensor) and value.dim() else len(value)
+
+
+_BUILTINS: Final[Mapping[str, Any]] = {"int": _SymbolicInt, "float": _SymbolicFloat, "len": _length}
+"""What stands for builtins in a user's code and in torch's layers."""
 
 
 class _Integral(type):
@@ -86,17 +119,69 @@ def symbolic_scope(code: Iterable[str] = MODEL_CODE, routing: Routing | None = N
     before = set(sys.modules)
     try:
         with ExitStack() as stack:
+            replaced = {id(getattr(owner, name)): stub for (owner, name), stub in stubs.items()}
+            stack.callback(_OPEN.reset, _OPEN.set(_Scope(stack, replaced, set())))
             stack.enter_context(without_initialisers())
+            stack.enter_context(numbers_in_text())
             stack.enter_context(_global(torch.nn.modules.normalization, "numbers", _Numbers))
             stack.enter_context(fake_kernels(routing))
             stack.enter_context(_configs())
             for (owner, name), stub in stubs.items():
                 stack.enter_context(_global(owner, name, stub))
+            keep_symbols(vars(module) for module in loaded([_LAYERS]))
             for module in loaded(code):
                 stack.enter_context(_global(module, "int", _SymbolicInt))
             yield
     finally:
         _mend(before, originals)
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """The scope that is open: what ends it, the stand-ins by what they stand for, and the namespaces that have them."""
+
+    stack: ExitStack
+    replaced: Mapping[int, Any]
+    known: set[int]
+
+
+_OPEN: ContextVar[_Scope | None] = ContextVar("symbolic scope", default=None)
+
+
+def keep_symbols(namespaces: Iterable[dict[str, Any]]) -> None:
+    """In these namespaces of a user's code conversions keep symbols until the scope that is open ends; else nothing.
+
+    `int`, `float` and `len` are replaced, and what was imported by name from a module that the scope patches.
+
+    >>> own = {}
+    >>> with symbolic_scope():
+    ...     keep_symbols([own])
+    ...     sorted(own)
+    ['float', 'int', 'len']
+    >>> own
+    {}
+    """
+    scope = _OPEN.get()
+    if scope is None:
+        return
+    for each in namespaces:
+        if id(each) not in scope.known:
+            scope.known.add(id(each))
+            named = {name: scope.replaced[id(value)] for name, value in each.items() if id(value) in scope.replaced}
+            builtin = {name: value for name, value in _BUILTINS.items() if name not in each}
+            for name, value in {**builtin, **named}.items():
+                scope.stack.enter_context(_entry(each, name, value))
+
+
+@contextmanager
+def _entry(namespace: dict[str, Any], name: str, value: object) -> Iterator[None]:
+    before = {name: namespace[name]} if name in namespace else {}
+    namespace[name] = value
+    try:
+        yield
+    finally:
+        namespace.pop(name, None)
+        namespace.update(before)
 
 
 def _stubs() -> dict[tuple[Any, str], Any]:
