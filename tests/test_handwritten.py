@@ -36,11 +36,11 @@ from symflops.notation import (
 from symflops.tracing import usercode
 from symflops.tracing.factories import of_function
 from symflops.tracing.inputs import inputs
+from symflops.tracing.internals.symbolic_scope import keep_symbols, symbolic_scope
 from symflops.tracing.recovery import NotSymbolic
 from symflops.tracing.rules.registry import price
 from symflops.tracing.rules.work import Elements
 from symflops.tracing.symbolic import symbolic_run
-from symflops.tracing.symbolic_scope import keep_symbols, symbolic_scope
 from symflops.tracing.trace import Trace, trace
 from symflops.tracing.userfiles import load
 

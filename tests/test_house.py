@@ -62,6 +62,19 @@ def test_a_source_file_keeps_the_rules(path: Path) -> None:
     assert max((length for _, length in functions(path)), default=0) <= 60
 
 
+PRIVATE = ("torch._", "torch.fx.experimental", "torch.utils._", "torch.nested._")
+
+
+def private(path: Path) -> list[str]:
+    """What a file imports of torch that torch calls private."""
+    return [name for name in imported(path) if name.startswith(PRIVATE)]
+
+
+def test_what_is_private_to_torch_is_imported_in_one_folder() -> None:
+    using = {path.parent.name for path in SOURCES if private(path)}
+    assert using == {"internals"}
+
+
 def dangerous(path: Path) -> list[str]:
     """Calls that would run text: eval, parse_expr, sympify without strict, unsafe YAML."""
     found = []

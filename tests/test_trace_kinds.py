@@ -30,7 +30,7 @@ from symflops.notation import (
     symbol,
 )  # fmt: skip
 from symflops.tracing import UnpricedOperator, forward
-from symflops.tracing.fake_kernels import DataDependent
+from symflops.tracing.internals.fake_kernels import DataDependent
 from symflops.tracing.trace import Trace, trace
 
 transformers = pytest.importorskip("transformers")

@@ -12,8 +12,8 @@ from sympy import Expr
 
 from symflops.errors import SymflopsError
 from symflops.notation import symbol
-from symflops.tracing.fake_kernels import Routing, fake_kernels
 from symflops.tracing.inputs import loss
+from symflops.tracing.internals.fake_kernels import Routing, fake_kernels
 from symflops.tracing.merging import Merged, merged
 from symflops.tracing.phases import Phase
 from symflops.tracing.records import Run

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from torch import nn
 
-from symflops.tracing.attribution import Attribution
 from symflops.tracing.internals import OUTSIDE
+from symflops.tracing.internals.attribution import Attribution
 
 _LINK: Final = "\n"
 

@@ -10,8 +10,8 @@ import torch
 
 from symflops.errors import SymflopsError
 from symflops.tracing import internals
-from symflops.tracing.attribution import Attribution
 from symflops.tracing.counts import Count, Entry
+from symflops.tracing.internals.attribution import Attribution
 from symflops.tracing.rules import Einsum, resolve
 from symflops.tracing.rules.registry import Pricing
 

@@ -14,9 +14,9 @@ from torch import nn
 from symflops.errors import ConfigError
 from symflops.notation import TERMS, symbol
 from symflops.tracing import configs
-from symflops.tracing.copies import layers_copied
 from symflops.tracing.fields import Meanings
-from symflops.tracing.symbolic_scope import keep_symbols
+from symflops.tracing.internals.copies import layers_copied
+from symflops.tracing.internals.symbolic_scope import keep_symbols
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small
 from symflops.tracing.usercode import namespaces, of_layers
 from symflops.tracing.userfiles import load

@@ -16,10 +16,10 @@ import torch
 from torch.utils import flop_counter as torchs
 
 from symflops.tracing import internals
-from symflops.tracing.attribution import Attribution
 from symflops.tracing.chains import Chains, Names, innermost, links
 from symflops.tracing.counter import Counter
 from symflops.tracing.flop_table import GLOBAL, Counts, table
+from symflops.tracing.internals.attribution import Attribution
 from symflops.tracing.rules import Einsum, resolve, traffic
 from symflops.tracing.rules.registry import Pricing, UnpricedOperator
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from symflops.errors import ConfigError, SizeError
+from symflops.tracing.internals import FakeTensorMode
 from symflops.tracing.reference import FAMILIES, Attention, reference_model
 from symflops.tracing.reference_parts import Config, shape
 

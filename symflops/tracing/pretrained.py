@@ -14,8 +14,8 @@ from torch import nn
 
 from symflops.errors import ConfigError
 from symflops.tracing import configs, fields
-from symflops.tracing.copies import layers_copied
 from symflops.tracing.fields import Meanings
+from symflops.tracing.internals.copies import layers_copied
 from symflops.tracing.models import STORAGE_FIELDS
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from symflops.errors import SymflopsError
 from symflops.tracing.conditions import common
-from symflops.tracing.fake_kernels import DataDependent
+from symflops.tracing.internals.fake_kernels import DataDependent
 from symflops.tracing.merging import Merged
 from symflops.tracing.rules import UnpricedOperator
 from symflops.tracing.runs import Model, NotSymbolic, Runs

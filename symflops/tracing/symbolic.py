@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from symflops.errors import SizeError
 from symflops.notation import symbol
 from symflops.tracing.domain import Domain, domain
-from symflops.tracing.fake_kernels import Routing
+from symflops.tracing.internals.fake_kernels import Routing
+from symflops.tracing.internals.shape_env import Evaluated, SymbolicSizes
+from symflops.tracing.internals.symbolic_scope import MODEL_CODE, loaded, symbolic_scope
 from symflops.tracing.recorder import record, record_forward
 from symflops.tracing.records import Item, Run, Size
-from symflops.tracing.shape_env import Evaluated, SymbolicSizes
-from symflops.tracing.symbolic_scope import MODEL_CODE, loaded, symbolic_scope
 
 Each = TypeVar("Each", bound=Item)
 Multiples = Mapping[str, str]

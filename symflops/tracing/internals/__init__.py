@@ -1,4 +1,7 @@
-"""All that is private to torch, in one place: dispatch modes, autograd's running node, checkpoint regions, op traits.
+"""All that is private to torch, in one folder: dispatch modes, autograd's running node, checkpoint regions, op traits.
+
+Beside this file: whose work an operator is (`attribution`), symbolic sizes (`shape_env`, `symbolic_scope`,
+`symbolic_text`), shapes that torch does not know (`fake_kernels`) and copies of layers (`copies`).
 
 Everything that changes torch's state does so inside a `with` block that restores it, also after an exception.
 """
@@ -14,6 +17,7 @@ import torch
 import torch.utils.checkpoint as checkpointing
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
 from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import FakeTensorMode as FakeTensorMode
 from torch.nested._internal.nested_tensor import NestedTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -20,7 +20,7 @@ from torch.utils._sympy import functions as torch_functions
 
 from symflops.notation import symbol
 
-_HERE: Final = (str(Path(torch.__file__).parent), str(Path(sympy.__file__).parent), str(Path(__file__).parent))
+_HERE: Final = (str(Path(torch.__file__).parent), str(Path(sympy.__file__).parent), str(Path(__file__).parent.parent))
 
 
 @dataclass(frozen=True)
