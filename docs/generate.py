@@ -110,7 +110,7 @@ def gallery() -> str:
 
 def _family(entries: Sequence[Entry]) -> str:
     """One family: its sizes and formulas with eager attention, and what else was certified."""
-    first = entries[0]
+    first = next(entry for entry in entries if entry.attention == "eager" and entry.experts in ("", "grouped_mm"))
     body = [[name, f"`{form}`" if form else "no formula, see the notes"] for name, form in first.forms.items()]
     where = ", ".join(f"`{size}` = {text}" for size, text in first.dimensions.items())
     others = "; ".join(f"{entry.kernels} ({entry.points} sizes)" for entry in entries)
