@@ -13,9 +13,9 @@ from symflops.cli import run
 from symflops.tracing.trace import trace
 
 NAMED = (
-    "gpt2 gpt_neo gpt_neox gptj opt bloom falcon mpt llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi phi3 cohere "
-    "olmo olmo2 stablelm granite mixtral qwen2_moe qwen3_moe olmoe deepseek_v2 deepseek_v3 gpt_oss bert roberta t5 bart "
-    "vit clip whisper mamba mamba2"
+    "gpt2 gpt_neo gpt_neox gptj opt bloom falcon mpt llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi phi3 "
+    "cohere olmo olmo2 stablelm granite mixtral qwen2_moe qwen3_moe olmoe deepseek_v2 deepseek_v3 gpt_oss bert roberta "
+    "t5 bart vit clip whisper mamba mamba2"
 )
 ENTRIES = certified().entries
 QUICK = [("gpt2", "sdpa"), ("bert", "eager"), ("bloom", "eager")]

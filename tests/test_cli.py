@@ -162,7 +162,10 @@ BAD = {
     ("trace", "hf:llama", "--attention", "flash"): "unknown attention",
     ("trace", "hf:llama", "--certify", "0"): "positive integer",
     ("trace", "nothing.py:make"): "no such file",
-    ("trace", "hf:gemma"): "sqrt(d_model) became",
+    ("trace", "hf:bert", "--phase", "decode"): "no cache of the usual kind",
+    ("trace", "hf:llama", "--phase", "decoding"): "did you mean 'decode'",
+    ("trace", "hf:mixtral", "--experts", "looped"): "unknown experts 'looped'",
+    ("trace", "hf:llama", "--experts", "eager"): "has no 'eager' experts",
 }
 
 

@@ -114,7 +114,10 @@ def test_a_size_that_becomes_a_number_is_recovered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hidden", ["len(range(d_ff)).bit_length()", "7 + len(range(d_ff)) % 3"])
 def test_a_dependence_that_is_no_polynomial_is_refused(tmp_path: Path, hidden: str) -> None:
-    with pytest.raises(NotSymbolic, match=r"no formula was found after \d+ runs: .*no polynomial through"):
+    with pytest.raises(
+        NotSymbolic,
+        match=r"no formula was found after \d+ runs: .*no polynomial through|no further numbers of d_ff to run at",
+    ):
         trace(written(tmp_path, hidden), certify=1)
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sympy import Eq, Expr, Integer, Ne, expand, floor
+from sympy import Eq, Expr, Integer, Mod, Ne, expand, floor
 from test_render import compiled
 
 from symflops.architectures import architecture
@@ -48,6 +48,7 @@ def found(plain: Trace) -> Trace:
     """A trace in which everything that can be shown is there."""
     full = copy(plain)
     shown = {"recovered": (RECOVERED,), "notes": (NOTE,), "saved_domain": (Ne(n_head, 1), floor(d_head / 2) >= 2)}
+    shown["domain"] = (Eq(Mod(d_head, 8), 0), n_seq + 2 <= n_ctx)
     for name, value in shown.items():
         object.__setattr__(full, name, value)
     return full
@@ -57,14 +58,16 @@ def found(plain: Trace) -> Trace:
 def quick(found: Trace, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The command with the trace made before; what it was asked for."""
     asked: list[Any] = []
-    monkeypatch.setattr(tracing, "trace", lambda *given: asked.append(given) or found)
+    monkeypatch.setattr(tracing, "trace", lambda *given, **named: asked.append((given, named)) or found)
     return asked
 
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command, in which tracing at all is a failure."""
-    monkeypatch.setattr(tracing, "trace", lambda *given: pytest.fail("it was traced before the input was refused"))
+    monkeypatch.setattr(
+        tracing, "trace", lambda *given, **named: pytest.fail("it was traced before the input was refused")
+    )
 
 
 def shown(found: Trace, form: str, against: str = "gpt2", convention: str = "torch") -> str:

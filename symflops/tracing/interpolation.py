@@ -82,7 +82,9 @@ class Interpolation:
         return [solver for basis in bases if (solver := self._solver(basis)) is not None]
 
     def _solver(self, basis: Basis) -> _Solver | None:
-        if len(basis) + CONFIRMING > len(self.points):
+        names = sorted({name for each in basis for name, _ in each})
+        # Runs that differ in other sizes alone confirm nothing.
+        if len(basis) + CONFIRMING > len({tuple(at[name] for name in names) for at in self.points}):
             return None
         rows = Matrix([[prod(at[name] ** power for name, power in each) for each in basis] for at in self.points])
         chosen = rows.T.rref()[1]

@@ -206,7 +206,7 @@ def one_sequence_per_row() -> Iterator[None]:
     It looks for packed sequences and padding in the values, which shapes alone do not have. On meta that fails; on fake
     tensors it assumes packed sequences, so that attention gets a dense mask where a real run has `is_causal`.
     """
-    if "transformers" not in sys.modules:
+    if sys.modules.get("transformers") is None:
         yield
         return
     from transformers import masking_utils, modeling_utils

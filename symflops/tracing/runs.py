@@ -135,13 +135,16 @@ class Runs:
         hints = {hint for name, hint in self._model.hints.items() if name not in (*self._layers, *self._others)}
         fixed = {**self._model.hints, **known}
         ranges = {name: _range(name, size) if name in free else (size, size) for name, size in fixed.items()}
-        for _ in range(MOST_RUNS):
+        for number in range(MOST_RUNS):
             try:
                 drawn = draw(ranges, self._model.domain, self._source)
             except EmptyDomain as error:
                 raise NotSymbolic(str(error)) from error
             numbers = {name: drawn[name] for name in (*self._layers, *self._others)}
             apart = {numbers[name] for name in self._others}
+            again = any(numbers[name] == each[name] for name in free for each, _ in self.known)
+            if again and 2 * number < MOST_RUNS:
+                continue  # New values tell more, as long as there are any.
             if len(apart - hints) == len(self._others) and not any(numbers == each for each, _ in self.known):
                 return numbers
         raise NotSymbolic(f"no further numbers of {', '.join(free)} to run at, after {len(self.known)} runs")
