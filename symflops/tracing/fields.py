@@ -143,7 +143,7 @@ def is_structural(name: str) -> bool:
 HINTS: Mapping[str, int] = MappingProxyType(
     {
         "n_layer": 2, "n_layer_decoder": 3, "n_layer_dense": 1, "n_layer_vision": 3, "n_layer_audio": 3,
-        "d_model": 48, "n_head": 10, "n_kv_head": 5, "d_head": 16, "d_ff": 88, "d_ff_decoder": 72, "n_vocab": 101,
+        "d_model": 120, "n_head": 10, "n_kv_head": 5, "d_head": 16, "d_ff": 88, "d_ff_decoder": 72, "n_vocab": 101,
         "n_ctx": 64, "n_window": 40, "d_rope": 12, "d_nope": 18, "d_value": 14, "r_q": 20, "r_kv": 26, "n_type": 2,
         "n_bucket": 28, "n_expert": 8, "n_active": 3, "n_shared": 9, "n_expert_group": 2, "n_active_group": 1,
         "d_expert": 56, "d_shared": 104, "n_state": 7, "d_conv": 4, "d_inner": 80, "r_dt": 9, "n_ssm_group": 2,
