@@ -24,10 +24,9 @@ from symflops.tracing.reference_parts import Config, shape
 
 # Fields of a config.json that say where weights or code come from, or how weights are stored: none of them is a size.
 # Left in place, `auto_map` sends transformers to the network and `quantization_config` to a quantiser.
-STORAGE_FIELDS = frozenset(
-    ["_name_or_path", "attn_implementation", "auto_map", "dtype", "quantization_config", "torch_dtype"]
-)
-# The families whose transformers class divides the model size among the heads, whatever the config's head_dim says.
+_STORED = ("_name_or_path", "attn_implementation", "auto_map", "dtype", "quantization_config", "torch_dtype")
+STORAGE_FIELDS = frozenset(_STORED)
+# Their transformers class divides the model size among the heads, whatever the config's head_dim says.
 WITHOUT_HEAD_DIM = frozenset({"gpt2", "gpt_neox"})
 POSITION_TABLES = frozenset({"wpe", "embed_positions", "position_embedding", "position_embeddings"})
 
