@@ -116,7 +116,7 @@ def test_a_size_that_becomes_a_number_is_recovered(tmp_path: Path) -> None:
 def test_a_dependence_that_is_no_polynomial_is_refused(tmp_path: Path, hidden: str) -> None:
     with pytest.raises(
         NotSymbolic,
-        match=r"no formula was found after \d+ runs: .*no polynomial through|no further numbers of d_ff to run at",
+        match=r"no formula was found.*no polynomial through",
     ):
         trace(written(tmp_path, hidden), certify=1)
 

@@ -213,3 +213,19 @@ def test_what_cannot_be_traced_is_named_with_its_line(tmp_path: Path, line: str)
     with pytest.raises(kind, match=said) as refused:
         trace(f"{tmp_path / 'model.py'}:make", certify=1)
     assert "\n" not in str(refused.value)
+
+
+def attention_of_torch(n_embd: int, n_head: int = 2) -> nn.Module:
+    return nn.TransformerEncoderLayer(n_embd, n_head, 4 * n_embd, dropout=0.0, batch_first=True)
+
+
+def test_a_weight_that_another_module_uses_is_no_table_and_stays_in_N() -> None:
+    """`nn.MultiheadAttention` multiplies by `out_proj.weight` itself: nothing runs in the module that owns it."""
+
+    def sequences(module: nn.Module, sizes: Mapping[str, Any]) -> Tensor:
+        return torch.empty(sizes["n_batch"], sizes["n_seq"], sizes["d_model"])
+
+    found = symflops.trace(attention_of_torch, {"n_embd": "d_model"}, sequences, certify=2)
+    real = attention_of_torch(24)
+    assert value(found.N, {"d_model": 24}) == sum(each.numel() for each in real.parameters())
+    assert found.params == found.N

@@ -52,7 +52,7 @@ def lift_merged(found: Merged) -> Expr:
     for path, records in _forward(found).items():
         terms.extend((path, operation, times) for operation, times in _contractions(records, owned[path]))
     for path, left in owned.items():
-        terms.extend((path, operation, copies) for operation, copies in _holders(left, tokens))
+        terms.extend((path, operation, copies) for operation, copies in _holders(path, left, found, tokens))
     return Add(*(times * Block(path or "model", operation) for path, operation, times in terms))
 
 
@@ -151,15 +151,27 @@ def _role(record: Record, has_weight: bool) -> str:
     return "mix" if inward in LENGTHS else ""
 
 
-def _holders(owned: Mapping[Stored, Expr], tokens: Expr) -> Iterator[tuple[Operation, Expr]]:
+def _holders(path: str, owned: Mapping[Stored, Expr], found: Merged, tokens: Expr) -> Iterator[tuple[Operation, Expr]]:
     """Operations that own what no contraction takes: tables, gains and biases of norms, parameters of other steps."""
     for stored, copies in owned.items():
         shape = {f"a{place}": Integer(1) * size for place, size in enumerate(stored.shape)}
         axes = " ".join(shape)
         known = {**shape, "token": tokens}
-        if len(shape) == 2 and stored.name == "weight":
-            role = "embedding" if shape["a0"] == n_vocab else "position"
+        role = _table_role(path, stored, found)
+        if role and len(shape) == 2:
             yield Lookup("weight", f"weight[{axes}] -> x[token a1]", known, role), copies
         else:
-            role = "norm" if len(shape) == 1 else ""
+            role = role or ("norm" if len(shape) == 1 else "")
             yield Operation(stored.name, f"x[token] weight[{axes}] -> y[token {axes}]", known, role), copies
+
+
+def _table_role(path: str, stored: Stored, found: Merged) -> str:
+    """What a table is for: one that is looked up, or is called one of positions. Any other parameter is no table."""
+    named = f"{path.rpartition('.')[2]} {stored.name}".lower()
+    positions = len(stored.shape) > 1 and "pos" in named
+    looked_up = any(
+        call.module == path and call.kind == "lookup" and "embedding" in call.operator for call in found.calls
+    )
+    if not positions and not (looked_up and len(stored.shape) == 2):
+        return ""
+    return "embedding" if stored.shape[0] == n_vocab else "position"

@@ -68,6 +68,7 @@ class Runs:
         self.least = len(self._layers) + len(self._others) + 1 + CONFIRMING if names else 1
         self.known: list[tuple[dict[str, int], Run]] = []
         self.symbolic: list[tuple[dict[str, int], Traced]] = []
+        self._unexplained = ""
         self._keep({name: model.hints[name] for name in names}, first)
 
     def merged(self) -> Merged | None:
@@ -77,6 +78,7 @@ class Runs:
         try:
             found = merged_family(self.known)
         except Unexplained as error:
+            self._unexplained = str(error)
             apart = self._without_coincidence()
             if apart is None and (len(self.known) >= MOST_RUNS or not (self._layers or self._others)):
                 raise NotSymbolic(f"no formula was found after {len(self.known)} runs: {error}") from error
@@ -147,7 +149,8 @@ class Runs:
                 continue  # New values tell more, as long as there are any.
             if len(apart - hints) == len(self._others) and not any(numbers == each for each, _ in self.known):
                 return numbers
-        raise NotSymbolic(f"no further numbers of {', '.join(free)} to run at, after {len(self.known)} runs")
+        tried = f"no further numbers of {', '.join(free)} to run at, after {len(self.known)} runs"
+        raise NotSymbolic(f"no formula was found: {self._unexplained or 'too few runs'}; {tried}")
 
     def _keep(self, numbers: dict[str, int], traced: Traced) -> None:
         """Keep a run on symbols as what it tells of the run on numbers at its hints: torch leaves out slices there that

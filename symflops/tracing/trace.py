@@ -21,7 +21,7 @@ from sympy import Expr, expand
 from sympy.logic.boolalg import Boolean
 from torch import nn
 
-from symflops.measures import params_without
+from symflops.measures import params, params_without
 from symflops.notation import n_active, n_batch, n_expert, n_key, n_past, n_query, n_routed, n_seq, symbol
 from symflops.tracing.certificate import Certificate, Claims, Concrete, NotCertified, certified, measured
 from symflops.tracing.fields import Meanings
@@ -117,6 +117,8 @@ def trace(
     certificate = certified(claims, module, certify, lambda done: stage("certifying", done, certify))
     shown, notes = _readable(found.merged, meant)
     network = lift_merged(shown)
+    if expand(params(network) - shown.params) != 0:
+        raise NotCertified(f"the network read from {meant.name} lacks parameters of its module: {params(network)}")
     return Trace(
         target=meant.name,
         network=network,
