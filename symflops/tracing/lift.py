@@ -166,12 +166,13 @@ def _holders(path: str, owned: Mapping[Stored, Expr], found: Merged, tokens: Exp
 
 
 def _table_role(path: str, stored: Stored, found: Merged) -> str:
-    """What a table is for: one that is looked up, or is called one of positions. Any other parameter is no table."""
+    """What a table is for: one with a row for each token, one that is looked up, or one that is called so.
+
+    A tied table of tokens may be looked up under another path than its own. Any other parameter is no table.
+    """
+    if len(stored.shape) == 2 and stored.shape[0] == n_vocab:
+        return "embedding"
     named = f"{path.rpartition('.')[2]} {stored.name}".lower()
-    positions = len(stored.shape) > 1 and "pos" in named
-    looked_up = any(
-        call.module == path and call.kind == "lookup" and "embedding" in call.operator for call in found.calls
-    )
-    if not positions and not (looked_up and len(stored.shape) == 2):
-        return ""
-    return "embedding" if stored.shape[0] == n_vocab else "position"
+    lookups = (call.module for call in found.calls if call.kind == "lookup" and "embedding" in call.operator)
+    looked_up = len(stored.shape) == 2 and path in lookups
+    return "position" if looked_up or (len(stored.shape) > 1 and "pos" in named) else ""

@@ -71,9 +71,14 @@ class Runs:
         self._unexplained = ""
         self._keep({name: model.hints[name] for name in names}, first)
 
+    @property
+    def _choices(self) -> int:
+        """How many choices of the numbers that are no layers there were."""
+        return len({tuple(others.items()) for others, _ in self.symbolic})
+
     def merged(self) -> Merged | None:
         """The runs as one where they tell enough. Raises `NotSymbolic` where no more runs are worth while."""
-        if len(self.known) < self.least or (self._others and len(self.symbolic) < len(self._others) + 1 + CONFIRMING):
+        if len(self.known) < self.least or (self._others and self._choices < len(self._others) + 1 + CONFIRMING):
             return None
         try:
             found = merged_family(self.known)
@@ -103,7 +108,7 @@ class Runs:
 
     def extend(self) -> None:
         """One run more: on numbers where the last run on symbols was not yet followed by such, else on symbols."""
-        if not self._others or (self._layers and len(self.known) < 2 * len(self.symbolic)):
+        if not self._others or (self._layers and len(self.known) < 2 * self._choices):
             self._read()
         else:
             self._run()
