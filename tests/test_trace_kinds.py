@@ -229,3 +229,10 @@ def test_a_weight_that_another_module_uses_is_no_table_and_stays_in_N() -> None:
     real = attention_of_torch(24)
     assert value(found.N, {"d_model": 24}) == sum(each.numel() for each in real.parameters())
     assert found.params == found.N
+
+
+def test_learned_positions_are_no_part_of_N_however_they_are_kept() -> None:
+    """ViT keeps them in a parameter of three axes and adds them; nothing is looked up."""
+    found = trace("hf:vit", certify=1)
+    n_side = symbol("n_side")
+    assert expand(found.params - found.N - d_head * n_head * (n_side**2 + 1)) == 0

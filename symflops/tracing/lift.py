@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from symflops.operations import Contraction, Lookup, Operation
 from symflops.tracing.merging import Merged, macs, merged, merged_family, sizes
 from symflops.tracing.records import Record, Run, Stored
 
+_POSITIONS = re.compile(r"position|pos_?emb|\bwpe\b")
 LENGTHS = frozenset({n_seq, n_query, n_key})
 """Sizes that tell the scores of an attention from other products."""
 
@@ -172,7 +174,7 @@ def _table_role(path: str, stored: Stored, found: Merged) -> str:
     """
     if len(stored.shape) == 2 and stored.shape[0] == n_vocab:
         return "embedding"
-    named = f"{path.rpartition('.')[2]} {stored.name}".lower()
+    named = _POSITIONS.search(f"{path.rpartition('.')[2]} {stored.name}")
     lookups = (call.module for call in found.calls if call.kind == "lookup" and "embedding" in call.operator)
     looked_up = len(stored.shape) == 2 and path in lookups
-    return "position" if looked_up or (len(stored.shape) > 1 and "pos" in named) else ""
+    return "position" if looked_up or named else ""

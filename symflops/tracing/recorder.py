@@ -13,6 +13,7 @@ from operator import index
 from typing import Any
 
 import torch
+from sympy import expand
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -122,7 +123,7 @@ class Recorder(Counter):
         shape = tuple(self._convert(size) for size in tensor.shape)
         whole = self._convert(tensor.untyped_storage().nbytes())
         shown = self._convert(tensor.numel()) * item
-        return Stored(path, name, shape if shown == whole else (whole // item,), item)
+        return Stored(path, name, shape if expand(shown - whole) == 0 else (whole // item,), item)
 
 
 def record(
