@@ -17,13 +17,13 @@ from itertools import count
 from sympy import Add, Expr
 from sympy.core.cache import clear_cache
 
-from symflops.layers.attention import attention_core, project, separate_qkv
+from symflops.layers.attention import Heads, attention_core, project, separate_qkv
 from symflops.layers.feedforward import gated_feedforward
 from symflops.layers.linear import NO_BIAS
 from symflops.masks import Causal
 from symflops.measures import flops, params
 from symflops.networks import Block
-from symflops.notation import d_ff, d_head, d_model, n_head, n_kv_head, n_seq
+from symflops.notation import d_ff, d_head, n_head, n_kv_head, n_seq
 
 LAYERS = 126
 DOUBLING = 2.8
@@ -35,10 +35,11 @@ _WIDTHS = count(1000)
 
 def layer(number: int) -> Block:
     """A layer that no other equals, of this network or any other: nothing remembered helps."""
+    heads = Heads(n_head, n_kv_head, d_head)
     parts = [
-        separate_qkv(d_model, n_head, n_kv_head, d_head, NO_BIAS),
-        attention_core(n_head, n_kv_head, d_head, Causal(n_seq, n_seq)),
-        project("project", n_head, d_head, d_model, NO_BIAS),
+        separate_qkv(heads, NO_BIAS),
+        attention_core(heads, Causal(n_seq, n_seq)),
+        project(heads, NO_BIAS),
         gated_feedforward("silu", NO_BIAS).subs(d_ff, next(_WIDTHS)),
     ]
     return Block(f"layer {number}", Add(*parts))

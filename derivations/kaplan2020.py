@@ -24,7 +24,7 @@ from symflops.derivation import (
     specialise,
     start,
 )
-from symflops.layers.attention import attention_core, fused_qkv, project
+from symflops.layers.attention import Heads, attention_core, fused_qkv, project
 from symflops.layers.embedding import LEARNED, de_embedding, embedding
 from symflops.layers.feedforward import plain_feedforward
 from symflops.layers.linear import NO_BIAS
@@ -38,11 +38,11 @@ CITATION = "Kaplan et al., Scaling Laws for Neural Language Models, 2020, arXiv:
 
 # The six operations. The table leaves out biases, norms and residual additions. It does not mention heads: they share
 # d_attn among them, and cancel.
-_WIDTH = d_attn / n_head
+_HEADS = Heads(n_head, n_head, d_attn / n_head)
 embed = embedding(LEARNED)
-qkv = fused_qkv("qkv", d_model, n_head, _WIDTH, NO_BIAS)
-mask = attention_core(n_head, n_head, _WIDTH, Causal(n_seq, n_seq))
-project_back = project("project", n_head, _WIDTH, d_model, NO_BIAS)
+qkv = fused_qkv(_HEADS, NO_BIAS)
+mask = attention_core(_HEADS, Causal(n_seq, n_seq))
+project_back = project(_HEADS, NO_BIAS)
 feedforward = plain_feedforward("gelu", NO_BIAS)
 de_embed = Tied(de_embedding())
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
 from sympy import Add, Expr
 
 from symflops.architectures import FAMILIES, Architecture, architecture
+from symflops.architectures.family import lines
 from symflops.errors import UnknownName
 from symflops.notation import d_ff, d_head, d_model, n_batch, n_ctx, n_head, n_layer, n_seq, n_vocab
 from symflops.tracing.against import Comparison, Line, against, opposite
@@ -31,13 +31,13 @@ def llama() -> Trace:
     return trace("hf:llama", certify=1)
 
 
-def changed(model: Architecture, change: Callable[[Expr], Expr], **modules: str) -> Architecture:
+def changed(model: Architecture, change: Callable[[Expr], Expr], places: str = "") -> Architecture:
     """The same architecture with a fault planted in its network or its module paths."""
     family = model.family
     planted = replace(
         family,
         compose=lambda config, core: change(family.compose(config, core)),
-        modules=MappingProxyType({**family.modules, **modules}),
+        places=places + family.places,
     )
     return replace(model, family=planted)
 
@@ -51,7 +51,9 @@ def test_gpt2_is_proved_equal_to_its_family_and_presets(gpt2: Trace, name: str) 
     found = gpt2.against(name)
     assert found.equal and found.evidence == "proved" and not apart(found)
     assert [line.what for line in found.lines[:4]] == ["params", "N", "C_forward", "C_backward"]
-    assert {line.module for line in found.lines[4:]} == set(FAMILIES["gpt2"].modules.values())
+    assert {line.module for line in found.lines[4:]} == {
+        place.format(name) for name, place in lines(FAMILIES["gpt2"].places)
+    }
 
 
 def test_llama_is_proved_equal_to_its_family_and_presets(llama: Trace, tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_a_dropped_term_is_located(gpt2: Trace) -> None:
 
 def test_a_wrong_module_path_is_located_although_all_totals_are_equal(gpt2: Trace) -> None:
     """The planted fault: the first product of the feed-forward at a path where the code has none."""
-    wrong = changed(opposite(gpt2, "gpt2"), lambda network: network, **{"Feedforward/up": "transformer.h.*.mlp.fc"})
+    wrong = changed(opposite(gpt2, "gpt2"), lambda network: network, "up transformer.h.*.mlp.fc\n")
     comparison = against(gpt2, wrong)
     found = apart(comparison)
     assert all(line.equal for line in comparison.lines[:4])
@@ -152,7 +154,7 @@ def traced(meanings: dict[str, Any], config: dict[str, Any]) -> Any:
 
 
 def test_sizes_correspond_by_field_as_the_tables_read_it_and_by_name() -> None:
-    sizes = FAMILIES["gpt2"].sizes
+    sizes = architecture("gpt2").table
     known = {"n_layer": n_layer, "dim": n_head * d_head, "n_heads": n_head, "hidden": d_ff, "vocab_size": 2 * d_ff}
     config = dict.fromkeys(known, 8)
     found = corresponding(sizes, traced(known, config), {d_model, n_head, d_head, d_ff, n_vocab})
@@ -162,7 +164,7 @@ def test_sizes_correspond_by_field_as_the_tables_read_it_and_by_name() -> None:
 
 
 def test_a_size_that_the_code_does_not_have_is_named_and_no_default_number_stands_in(gpt2: Trace) -> None:
-    sizes, code = FAMILIES["gpt2"].sizes, traced({"n_layer": n_layer}, {"n_layer": 2})
+    sizes, code = architecture("gpt2").table, traced({"n_layer": n_layer}, {"n_layer": 2})
     assert corresponding(sizes, code, {n_layer, n_ctx}) == {n_layer: n_layer, n_ctx: n_ctx}
     comparison = gpt2.against("llama")
     assert not comparison.equal and comparison.foreign == {"d_ff": "intermediate_size"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import pickle
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from sympy import Expr
 from symflops import Architecture, SymflopsError, architecture
 from symflops.architectures import FAMILIES, presets
 from symflops.architectures.architecture import Attention
+from symflops.architectures.fields import DEFAULTS, defaults
 from symflops.networks import Tied, uses
 from symflops.notation import d_ff, d_model, n_head, n_kv_head
 
@@ -87,7 +89,7 @@ def sizes_in(config: Any) -> dict[str, int]:
     if config.model_type == "llama":
         return {**found, "n_kv_head": config.num_key_value_heads, "d_head": config.head_dim}
     share = config.rope_parameters["partial_rotary_factor"]
-    return {**found, "d_rope": int(width // heads * share)}
+    return {**found, "d_head": width // heads, "d_rope": int(width // heads * share)}
 
 
 @settings(deadline=None, max_examples=60)
@@ -210,7 +212,8 @@ _LLAMA: Mapping[str, Any] = SMALL["llama"]
 BAD: dict[str, Any] = {
     "name": "gpt-5-enormous",
     "no model_type": {"n_layer": 2},
-    "foreign family": {"model_type": "mamba"},
+    "foreign family": {"model_type": "swin"},
+    "one field, two values": {"model_type": "gpt2", "n_embd": 48, "hidden_size": 60},
     "model_type is a list": {"model_type": ["gpt2"]},
     "no such file": "nowhere/config.json",
     "zero": {**_LLAMA, "num_hidden_layers": 0},
@@ -263,5 +266,21 @@ def test_a_bad_question_is_refused_in_one_line(what: str) -> None:
     assert "\n" not in str(refusal.value)
 
 
-def test_families_are_the_ones_tested_here() -> None:
-    assert set(FAMILIES) == set(CLASSES), "compare the defaults of a new family with its config class above"
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_fields_of_a_family_and_their_defaults_are_those_of_its_config_class(family: str) -> None:
+    made_with = json.loads(DEFAULTS.read_text(encoding="utf-8"))["transformers"]
+    if made_with != transformers.__version__:
+        pytest.skip(f"the record of defaults is transformers {made_with}'s, and here is {transformers.__version__}")
+    path = Path(__file__).parent.parent / "benchmarks" / "config_defaults.py"
+    specification = importlib.util.spec_from_file_location("config_defaults", path)
+    assert specification is not None and specification.loader is not None
+    reader = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(reader)
+    assert json.loads(json.dumps(reader.entry(family))) == defaults()[family]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_config_leaves_out_means_what_its_class_makes_of_it(family: str) -> None:
+    """Sizes from a config without fields, and from all the fields that the class has computed of none."""
+    bare, whole = architecture({"model_type": family}), architecture(transformers.CONFIG_MAPPING[family]())
+    assert bare.sizes == whole.sizes and bare.network == whole.network

@@ -14,7 +14,7 @@ from sympy import Expr, Integer, Rational, Symbol, expand
 from symflops import CONVENTIONS, Recomputed, SymflopsError, Total, architecture, flops, params
 from symflops.conventions import EXACT, KAPLAN, MACS, TORCH, convention
 from symflops.errors import ConventionMismatch
-from symflops.layers.attention import attention_core, fused_qkv, project
+from symflops.layers.attention import Heads, attention_core, fused_qkv, project
 from symflops.layers.embedding import LEARNED, ROTARY, de_embedding, embedding
 from symflops.layers.feedforward import plain_feedforward
 from symflops.layers.linear import BIAS, NO_BIAS
@@ -26,9 +26,10 @@ from symflops.notation import d_ff, d_head, d_model, n_batch, n_ctx, n_head, n_l
 from symflops.proof import at_most
 
 SIZES = (n_layer, d_model, d_ff, n_head, d_head, n_vocab, n_batch, n_seq, n_ctx)
-CORE = attention_core(n_head, n_head, d_head, Causal(n_seq, n_seq))
-QKV = fused_qkv("qkv", d_model, n_head, d_head, NO_BIAS)
-BACK = project("project", n_head, d_head, d_model, NO_BIAS)
+HEADS = Heads(n_head, n_head, d_head)
+CORE = attention_core(HEADS, Causal(n_seq, n_seq))
+QKV = fused_qkv(HEADS, NO_BIAS)
+BACK = project(HEADS, NO_BIAS)
 LAYER = QKV + CORE + BACK + plain_feedforward("gelu", NO_BIAS)
 PLAIN = embedding(LEARNED) + n_layer * LAYER + Tied(de_embedding())
 drawn = st.fixed_dictionaries({size: st.integers(1, 9) for size in SIZES})
@@ -173,8 +174,8 @@ def module_flops(backward: bool) -> int:
 MODULE = {
     n_layer: 1, n_batch: 2, n_seq: 5, d_model: 7, n_head: 3, d_head: 4, d_ff: 11, n_vocab: 13, n_ctx: 5,
 }  # fmt: skip
-BIASED = embedding(ROTARY) + fused_qkv("qkv", d_model, n_head, d_head, BIAS) + CORE + de_embedding()
-BIASED += project("project", n_head, d_head, d_model, BIAS) + plain_feedforward("relu", BIAS)
+BIASED = embedding(ROTARY) + fused_qkv(HEADS, BIAS) + CORE + de_embedding()
+BIASED += project(HEADS, BIAS) + plain_feedforward("relu", BIAS)
 
 
 def test_torch_is_flop_counter_mode_and_macs_are_half() -> None:

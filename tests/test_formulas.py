@@ -14,9 +14,10 @@ from strategies import FORMULA_SYMBOLS as _SYMBOLS
 from sympy import Expr, Max, Mul, Pow, Rational, Symbol, erf, exp, log, sqrt, tanh
 
 from symflops.formulas import Largest, Mean, Total, _outermost_reductions, axes_of, backward, sigmoid, steps
-from symflops.layers.attention import attention_core, rotate
+from symflops.layers.attention import Heads, attention_core
 from symflops.layers.feedforward import gated_feedforward, plain_feedforward
 from symflops.layers.norm import layer_norm, residual, rms_norm
+from symflops.layers.rotary import rotate
 from symflops.masks import Causal, SlidingWindow
 from symflops.networks import uses
 from symflops.notation import d_ff, d_model, n_batch, n_head, n_kv_head, n_seq
@@ -94,7 +95,7 @@ def only(network: Expr, name: str) -> Operation:
     return next(use.operation for use in uses(network) if use.operation.name == name)
 
 
-_CORES = [attention_core(n_head, n_kv_head, d_model, mask) for mask in (_SQUARE, SlidingWindow(n_seq, n_seq, 2))]
+_CORES = [attention_core(Heads(n_head, n_kv_head, d_model), mask) for mask in (_SQUARE, SlidingWindow(n_seq, n_seq, 2))]
 _PLAIN = {act: only(plain_feedforward(act, "bias"), "act") for act in ("gelu", "gelu_new", "relu")}
 _EACH = range(B * S)
 # fmt: off

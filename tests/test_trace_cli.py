@@ -18,8 +18,8 @@ from test_render import compiled
 
 from symflops.architectures import architecture
 from symflops.cli import run
-from symflops.cli.expressions import ExpressionError, expression
 from symflops.errors import SymflopsError, UnknownName
+from symflops.expressions import ExpressionError, expression
 from symflops.measures import flops
 from symflops.notation import d_ff, d_head, d_model, n_ctx, n_head, n_layer, n_seq, symbol
 from symflops.render import DOCUMENT_FORMATS, FORMATS, render_document
@@ -148,7 +148,7 @@ def test_a_trace_shows_itself_in_a_notebook(found: Trace) -> None:
 @pytest.mark.parametrize("name", ["kaplan", "palm", "megatron", "macs", "torch"])
 def test_a_convention_prices_the_traced_network_as_the_one_written_by_hand(plain: Trace, name: str) -> None:
     model, priced = architecture("gpt2"), costs(plain, name)
-    sizes = corresponding(model.family.sizes, plain, model.network.free_symbols)
+    sizes = corresponding(model.table, plain, model.network.free_symbols)
     for phase, form in (("forward", priced.C_forward), ("backward", priced.C_backward)):
         assert expand(form - flops(model.network, name, phase).expr.xreplace(sizes)) == 0, phase
     if not priced.convention.left_out:

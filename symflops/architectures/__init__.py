@@ -8,7 +8,8 @@
 """
 
 from symflops.architectures.architecture import Architecture, architecture
-from symflops.architectures.families import FAMILIES, Family
+from symflops.architectures.families import FAMILIES
+from symflops.architectures.family import Family
 from symflops.architectures.presets import presets
 
 __all__ = ["FAMILIES", "Architecture", "Family", "architecture", "presets"]

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from sympy import Expr
 
-from symflops.architectures.families import FAMILIES, Family
-from symflops.architectures.fields import Config, overridden, positive_integer, resolve
+from symflops.architectures.families import FAMILIES
+from symflops.architectures.family import Family
+from symflops.architectures.fields import Config, Field, completed, fields_of, overridden, positive_integer, resolve
 from symflops.architectures.presets import preset, presets
+from symflops.architectures.runs import Run
 from symflops.conventions import TORCH, Convention
 from symflops.errors import ConfigError, SizeError, UnknownName
-from symflops.layers.attention import attention_core, flash_core
-from symflops.masks import Causal
 from symflops.measures import Phase, active_params, flops, params, params_without
-from symflops.notation import n_seq, symbol
+from symflops.notation import TERMS, symbol
 from symflops.totals import Total
 
 Attention = Literal["eager", "flash"]
-_CORES: Mapping[str, Callable[..., Expr]] = {"eager": attention_core, "flash": flash_core}
 _MEASURES: Mapping[str, Callable[[Expr], Expr]] = MappingProxyType(
     {"all": params, "non_embedding": params_without, "active": active_params}
 )
@@ -51,8 +50,16 @@ class Architecture:
     @cached_property
     def network(self) -> Expr:
         """The operations, in symbols."""
-        core = partial(_CORES[self.attention], mask=Causal(n_seq, n_seq))
-        return self.family.compose(self.config, core)
+        return self.at_run(Run(attention=self.attention))
+
+    def at_run(self, run: Run) -> Expr:
+        """The operations of some tokens of each sequence, such as one decode step, in symbols; see `runs`."""
+        return self.family.compose(self.config, run)
+
+    @property
+    def table(self) -> Mapping[str, Field]:
+        """The config field of every size that the network has."""
+        return needed(fields_of(self.config, self.family.fields), self.network)
 
     def params(self, which: Literal["all", "non_embedding", "active"] = "all") -> int:
         """The exact count of parameters, every distinct one once.
@@ -91,7 +98,7 @@ class Architecture:
         >>> architecture("gpt2").with_sizes(n_layer=96).params()
         719821056
         """
-        return _build(self.name, overridden(self.family.sizes, self.config, sizes), self.source, self.attention)
+        return _build(self.name, overridden(self.table, self.config, sizes), self.source, self.attention)
 
 
 def architecture(given: str | Path | Config | Any, attention: Attention = "eager") -> Architecture:
@@ -100,8 +107,6 @@ def architecture(given: str | Path | Config | Any, attention: Attention = "eager
     Raises `UnknownName` for a name that is none (with the nearest) or a family that symflops does not know,
     `ConfigError` for a config that cannot be read, `SizeError` for sizes that do not fit.
     """
-    if attention not in _CORES:
-        raise UnknownName("attention", attention, _CORES)
     if isinstance(given, Mapping):
         return _build(str(given.get("model_type", "config")), given, "config", attention)
     if hasattr(given, "to_dict"):
@@ -140,9 +145,22 @@ def _build(name: str, config: Config, source: str, attention: Attention) -> Arch
         raise ConfigError(f"the config names no model_type; known families: {', '.join(FAMILIES)}")
     if model_type not in FAMILIES:
         raise UnknownName("model_type", model_type, FAMILIES)
-    family = FAMILIES[model_type]
-    sizes = resolve(family.sizes, config)
+    family, whole = FAMILIES[model_type], completed(config)
+    model = Architecture(name, family, whole, source, MappingProxyType({}), attention)
+    sizes = resolve(model.table, whole)
     for divisor, number in family.divides:
-        if sizes[number] % sizes[divisor]:
+        if divisor in sizes and sizes[number] % sizes[divisor]:
             raise SizeError(f"{divisor} = {sizes[divisor]} does not divide {number} = {sizes[number]}")
-    return Architecture(name, family, config, source, MappingProxyType(sizes), attention)
+    return replace(model, sizes=MappingProxyType(sizes))
+
+
+def needed(table: Mapping[str, Field], network: Expr) -> dict[str, Field]:
+    """The sizes of a network, those that they follow from, context and width of heads, in the notation's order."""
+    wanted = {each.name for each in network.free_symbols} | {"n_ctx"}
+    wanted |= {"d_head"} if "n_head" in wanted else set()
+    while True:
+        rules = (table[name].absent for name in wanted & table.keys())
+        inside = {each.name for rule in rules if isinstance(rule, Expr) for each in rule.free_symbols}
+        if inside <= wanted:
+            return {name: table[name] for name in TERMS if name in wanted and name in table}
+        wanted |= inside

@@ -10,9 +10,9 @@ import click
 from sympy import Expr
 
 from symflops.cli import options
-from symflops.cli.expressions import expression
 from symflops.conventions import convention as known_convention
 from symflops.errors import ConfigError, SymflopsError, UnknownName
+from symflops.expressions import expression
 
 EXPERTS = ("eager", "batched_mm", "grouped_mm")
 PHASES = ("training", "checkpointed", "prefill", "decode")

@@ -1,91 +1,108 @@
 """Attention: projections to queries, keys and values, the masked core, and the projection back.
 
-The core is the same three operations for every head layout: scores, softmax and mix, over one count of attended pairs.
+The core is the same for every head layout: scores, softmax and mix, over one count of attended pairs.
 
 >>> from symflops.measures import flops, params
->>> from symflops.notation import d_head, d_model, n_head, n_kv_head
->>> params(separate_qkv(d_model, n_head, n_kv_head, d_head, NO_BIAS))
+>>> from symflops.notation import d_head, n_head, n_kv_head, n_seq
+>>> heads = Heads(n_head, n_kv_head, d_head)
+>>> params(separate_qkv(heads, NO_BIAS))
 d_head*d_model*n_head + 2*d_head*d_model*n_kv_head
->>> flops(attention_core(n_head, n_kv_head, d_head, Causal(n_seq, n_seq)), "exact").expr.factor()
+>>> flops(attention_core(heads, Causal(n_seq, n_seq)), "exact").expr.factor()
 2*d_head*n_batch*n_head*n_seq*(n_seq + 1)
 """
 
 from __future__ import annotations
 
-from sympy import Add, Expr, Lambda, Symbol, exp
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from symflops.elementwise import Elementwise
-from symflops.formulas import Largest, Total
+from sympy import Add, Expr
+
+from symflops.layers import softmax as softmaxes
 from symflops.layers.linear import BIAS, NO_BIAS, Bias, linear
+from symflops.layers.softmax import Softmax
+from symflops.layers.stream import STREAM, Stream
 from symflops.masks import AttendedPairs, Causal
 from symflops.networks import Block, Recomputed
-from symflops.notation import n_batch, n_seq
 from symflops.operations import Contraction
 
 __all__ = [
-    "BIAS",
-    "NO_BIAS",
-    "Causal",
-    "attention_core",
-    "flash_core",
-    "fused_qkv",
-    "project",
-    "rotate",
+    "BIAS", "CORES", "NO_BIAS", "Causal", "Core", "Heads", "attention_core", "flash_core", "fused_qkv", "project",
     "separate_qkv",
-]
+]  # fmt: skip
 
 _SCORES = "q[batch kv_head group query d_head] k[batch kv_head key d_head] -> scores[batch kv_head group query key]"
-_MIX = "weights[batch kv_head group query key] v[batch kv_head key d_head] -> mix[batch kv_head group query d_head]"
-_SOFTMAX = "x[batch kv_head group query key] -> weights[batch kv_head group query key]"
-_X, _COS, _SIN, _PARTNER = (Symbol(name, real=True) for name in ("x", "cos", "sin", "partner"))
+_MIX = "weights[batch kv_head group query key] v[batch kv_head key d_value] -> mix[batch kv_head group query d_value]"
+Core = Callable[..., Block]
+"""An attention core: ``core(heads, mask, softmax, stream)``."""
 
 
-def fused_qkv(name: str, d_model: Expr, n_head: Expr, d_head: Expr, bias: Bias) -> Block:
+@dataclass(frozen=True)
+class Heads:
+    """The layout of heads: how many for queries, how many for keys and values, how wide.
+
+    As many for both is multi-head attention, one for keys and values multi-query (Shazeer 2019, arXiv:1911.02150), in
+    between grouped-query (Ainslie et al. 2023, arXiv:2305.13245). ``d_value`` is the width of a head's values where it
+    differs from that of queries and keys.
+    """
+
+    n_head: Expr
+    n_kv_head: Expr
+    d_head: Expr
+    d_value: Expr | None = None
+
+    @property
+    def value(self) -> Expr:
+        """The width of one head's values."""
+        return self.d_head if self.d_value is None else self.d_value
+
+
+def fused_qkv(heads: Heads, bias: Bias, stream: Stream = STREAM, name: str = "qkv") -> Block:
     """One matmul for queries, keys and values of all heads, as in GPT-2."""
-    return Block("Attention: QKV", linear(name, d_model, 3 * n_head * d_head, "qkv", bias))
+    width = (heads.n_head + heads.n_kv_head) * heads.d_head + heads.n_kv_head * heads.value
+    return Block("Attention: QKV", linear(name, stream.width, width, "qkv", bias, stream))
 
 
-def separate_qkv(d_model: Expr, n_head: Expr, n_kv_head: Expr, d_head: Expr, bias: Bias) -> Block:
-    """Three matmuls; fewer heads for keys and values in grouped-query attention (Ainslie 2023, arXiv:2305.13245)."""
-    heads = {"q": n_head, "k": n_kv_head, "v": n_kv_head}
-    return Block("Attention: QKV", Add(*(linear(name, d_model, n * d_head, "qkv", bias) for name, n in heads.items())))
-
-
-def attention_core(n_head: Expr, n_kv_head: Expr, d_head: Expr, mask: AttendedPairs) -> Block:
-    """QK^T, softmax and the mix of values, each over the attended pairs of one mask object."""
-    sizes = {"batch": n_batch, "kv_head": n_kv_head, "group": n_head / n_kv_head, "d_head": d_head}
-    weight = exp(_X - Largest(_X, "key"))
-    softmax = Lambda(_X, weight / Total(weight, "key"))
+def separate_qkv(heads: Heads, bias: Bias, stream: Stream = STREAM, source: Stream | None = None) -> Block:
+    """Three matmuls; keys and values are made of another stream's tokens (``source``) in cross attention."""
+    other = stream if source is None else source
     return Block(
-        "Attention: Mask",
+        "Attention: QKV",
         Add(
-            Contraction("scores", _SCORES, sizes, "scores", mask),
-            Elementwise("softmax", _SOFTMAX, sizes, "softmax", mask, formula=softmax),
-            Contraction("mix", _MIX, sizes, "mix", mask),
+            linear("q", stream.width, heads.n_head * heads.d_head, "qkv", bias, stream),
+            linear("k", other.width, heads.n_kv_head * heads.d_head, "qkv", bias, other),
+            linear("v", other.width, heads.n_kv_head * heads.value, "qkv", bias, other),
         ),
     )
 
 
-def flash_core(n_head: Expr, n_kv_head: Expr, d_head: Expr, mask: AttendedPairs) -> Block:
+def attention_core(
+    heads: Heads, mask: AttendedPairs, softmax: Softmax = softmaxes.plain, stream: Stream = STREAM
+) -> Block:
+    """QK^T, softmax and the mix of values, each over the attended pairs of one mask object."""
+    sizes = {
+        "batch": stream.batch, "kv_head": heads.n_kv_head, "group": heads.n_head / heads.n_kv_head,
+        "d_head": heads.d_head, "d_value": heads.value,
+    }  # fmt: skip
+    scores, mix = Contraction("scores", _SCORES, sizes, "scores", mask), Contraction("mix", _MIX, sizes, "mix", mask)
+    return Block("Attention: Mask", Add(scores, *softmax(sizes, mask), mix))
+
+
+def flash_core(heads: Heads, mask: AttendedPairs, softmax: Softmax = softmaxes.plain, stream: Stream = STREAM) -> Block:
     """The core as FlashAttention runs it: the scores and their softmax are computed again in the backward pass.
 
     Dao et al. 2022, arXiv:2205.14135, algorithm 4: five matmuls backward against two forward.
     """
-    core = attention_core(n_head, n_kv_head, d_head, mask)
-    again = [Recomputed(each) if each.role in ("scores", "softmax") else each for each in core.body.args]
+    core = attention_core(heads, mask, softmax, stream)
+    again = [each if each.role == "mix" else Recomputed(each) for each in core.body.args]
     return Block(core.name, Add(*again))
 
 
-def rotate(name: str, heads: Expr, width: Expr) -> Elementwise:
-    """Rotary positions on ``width`` elements of each head (Su et al. 2021, arXiv:2104.09864): two products, one sum."""
-    axes = "[batch seq head d_rope]"
-    sentence = f"x{axes} cos[seq d_rope] partner{axes} sin[seq d_rope] -> y{axes}"
-    sizes = {"batch": n_batch, "seq": n_seq, "head": heads, "d_rope": width}
-    formula = Lambda((_X, _COS, _PARTNER, _SIN), _X * _COS + _PARTNER * _SIN)
-    # The partner is x itself with its halves exchanged, so its gradient is x's: counted once.
-    return Elementwise(name, sentence, sizes, "rotary", constants=("cos", "sin"), formula=formula)
+CORES: Mapping[str, Core] = {"eager": attention_core, "flash": flash_core}
+"""How an attention's core runs, by name."""
 
 
-def project(name: str, n_head: Expr, d_head: Expr, d_model: Expr, bias: Bias) -> Block:
+def project(heads: Heads, bias: Bias, stream: Stream = STREAM) -> Block:
     """From all heads' mixes back to the residual stream."""
-    return Block("Attention: Project", linear(name, n_head * d_head, d_model, "project", bias))
+    name = "Attention: Project"
+    return Block(name, linear("project", heads.n_head * heads.value, stream.width, "project", bias, stream))

@@ -15,8 +15,9 @@ from symflops.elementwise import Elementwise
 from symflops.errors import UnknownName
 from symflops.formulas import sigmoid
 from symflops.layers.linear import NO_BIAS, Bias, linear
+from symflops.layers.stream import STREAM, Stream
 from symflops.networks import Block
-from symflops.notation import d_ff, d_model, n_batch, n_seq
+from symflops.notation import d_ff
 
 _X, _UP = (Symbol(name, real=True) for name in ("x", "up"))
 
@@ -30,6 +31,8 @@ ACTIVATIONS: Mapping[str, Callable[[Expr], Expr]] = {
     "gelu_new": _gelu_tanh,
     "gelu_fast": _gelu_tanh,
     "gelu_pytorch_tanh": _gelu_tanh,
+    "gelu_python": lambda x: x * (1 + erf(x / sqrt(2))) / 2,
+    "quick_gelu": lambda x: x * sigmoid(Rational(1702, 1000) * x),
     "silu": lambda x: x * sigmoid(x),
     "swish": lambda x: x * sigmoid(x),
     "relu": lambda x: Max(x, 0),
@@ -49,23 +52,51 @@ def activation(name: str) -> Callable[[Expr], Expr]:
     return ACTIVATIONS[name]
 
 
-_SIZES = {"batch": n_batch, "seq": n_seq, "d_ff": d_ff}
+_AXES = "[batch seq d_ff]"
 
 
-def plain_feedforward(act: str, bias: Bias) -> Block:
+def plain_feedforward(act: str, bias: Bias, width: Expr = d_ff, stream: Stream = STREAM) -> Block:
     """Up, activation, down (Vaswani et al. 2017, section 3.3)."""
-    formula = Lambda(_X, activation(act)(_X))
-    act_step = Elementwise("act", "x[batch seq d_ff] -> y[batch seq d_ff]", _SIZES, "activation", formula=formula)
-    up = linear("up", d_model, d_ff, "feedforward", bias)
-    return Block("Feedforward", Add(up, act_step, linear("down", d_ff, d_model, "feedforward", bias)))
+    return Block("Feedforward", Add(
+        linear("up", stream.width, width, "feedforward", bias, stream),
+        activation_step(act, width, stream),
+        linear("down", width, stream.width, "feedforward", bias, stream),
+    ))  # fmt: skip
 
 
-def gated_feedforward(act: str, bias: Bias) -> Block:
+def gated_feedforward(act: str, bias: Bias, width: Expr = d_ff, stream: Stream = STREAM) -> Block:
     """Gate and up side by side, activation of the gate times up, down (Shazeer 2020, arXiv:2002.05202)."""
-    sentence = "x[batch seq d_ff] up[batch seq d_ff] -> y[batch seq d_ff]"
-    act_step = Elementwise("act", sentence, _SIZES, "activation", formula=Lambda((_X, _UP), activation(act)(_X) * _UP))
-    gate, up = (linear(name, d_model, d_ff, "feedforward", bias) for name in ("gate", "up"))
-    return Block("Feedforward", Add(gate, up, act_step, linear("down", d_ff, d_model, "feedforward", bias)))
+    return Block("Feedforward", Add(
+        *(linear(name, stream.width, width, "feedforward", bias, stream) for name in ("gate", "up")),
+        gated_step(act, width, stream),
+        linear("down", width, stream.width, "feedforward", bias, stream),
+    ))  # fmt: skip
 
 
-__all__ = ["ACTIVATIONS", "NO_BIAS", "activation", "gated_feedforward", "plain_feedforward"]
+def fused_gated_feedforward(act: str, bias: Bias, width: Expr = d_ff, stream: Stream = STREAM) -> Block:
+    """As `gated_feedforward`, gate and up as one matmul of twice the width, as in Phi-3."""
+    return Block("Feedforward", Add(
+        linear("gate_up", stream.width, 2 * width, "feedforward", bias, stream),
+        gated_step(act, width, stream),
+        linear("down", width, stream.width, "feedforward", bias, stream),
+    ))  # fmt: skip
+
+
+def activation_step(act: str, width: Expr, stream: Stream = STREAM) -> Elementwise:
+    """The activation of a hidden layer."""
+    sizes = stream.sizes(d_ff=width)
+    formula = Lambda(_X, activation(act)(_X))
+    return Elementwise("act", f"x{_AXES} -> y{_AXES}", sizes, "activation", formula=formula)
+
+
+def gated_step(act: str, width: Expr, stream: Stream = STREAM) -> Elementwise:
+    """The activation of a gate, times the other half of a hidden layer."""
+    sizes = stream.sizes(d_ff=width)
+    formula = Lambda((_X, _UP), activation(act)(_X) * _UP)
+    return Elementwise("act", f"x{_AXES} up{_AXES} -> y{_AXES}", sizes, "activation", formula=formula)
+
+
+__all__ = [
+    "ACTIVATIONS", "NO_BIAS", "activation", "activation_step", "fused_gated_feedforward", "gated_feedforward",
+    "gated_step", "plain_feedforward",
+]  # fmt: skip

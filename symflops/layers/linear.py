@@ -12,7 +12,7 @@ from typing import Literal
 
 from sympy import Expr
 
-from symflops.notation import n_batch, n_seq
+from symflops.layers.stream import STREAM, Stream
 from symflops.operations import Contraction
 
 Bias = Literal["bias", "no bias"]
@@ -22,8 +22,7 @@ _PRODUCT = "x[batch seq d_in] weight[d_in d_out]"
 SENTENCES = {NO_BIAS: f"{_PRODUCT} -> y[batch seq d_out]", BIAS: f"{_PRODUCT} + bias[d_out] -> y[batch seq d_out]"}
 
 
-def linear(
-    name: str, d_in: Expr, d_out: Expr, role: str, bias: Bias = NO_BIAS, batch: Expr = n_batch, seq: Expr = n_seq
-) -> Contraction:
-    """``d_in`` to ``d_out`` for each of ``batch * seq`` tokens."""
-    return Contraction(name, SENTENCES[bias], {"batch": batch, "seq": seq, "d_in": d_in, "d_out": d_out}, role)
+def linear(name: str, d_in: Expr, d_out: Expr, role: str, bias: Bias = NO_BIAS, stream: Stream = STREAM) -> Contraction:
+    """``d_in`` to ``d_out`` for each token of a stream."""
+    sizes = {"batch": stream.batch, "seq": stream.seq, "d_in": d_in, "d_out": d_out}
+    return Contraction(name, SENTENCES[bias], sizes, role)

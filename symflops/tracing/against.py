@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sympy import Add, Expr, Integer, Mul, S, expand
 
 from symflops.architectures import FAMILIES, Architecture, architecture
+from symflops.architectures.fields import completed
 from symflops.measures import NOT_N
 from symflops.networks import uses
 from symflops.proof import equal, residual
@@ -120,18 +121,19 @@ def opposite(found: Trace, name: str) -> Architecture:
     fused = any("attention" in record.operator for record in found.merged.records)
     if name not in FAMILIES:
         return architecture(name, "flash" if fused else "eager")
-    return Architecture(name, FAMILIES[name], found.config, "the traced config", {}, "flash" if fused else "eager")
+    config = completed({**found.config, "model_type": name})
+    return Architecture(name, FAMILIES[name], config, "the traced config", {}, "flash" if fused else "eager")
 
 
 def against(found: Trace, model: Architecture) -> Comparison:
     """Compare a trace with a network written by hand: totals, every kind of tensor, every module's own work."""
-    sizes = corresponding(model.family.sizes, found, model.network.free_symbols)
+    sizes = corresponding(model.table, found, model.network.free_symbols)
 
     def here(form: Expr) -> Expr:
         return expand((S.Zero + form).xreplace(sizes))
 
     by_hand, named = closed_forms(model)
-    lines = [*_tensors(_code_tensors(found), _hand_tensors(model, here))]
+    lines = [*_tensors(_code_tensors(found), _hand_tensors(model, here), _stacked(model))]
     totals = [
         _total("params", found.params, _code_params(found), _hand_params(model, here)),
         _total("N", found.N, _code_params(found, NOT_N), _hand_params(model, here, NOT_N)),
@@ -146,7 +148,7 @@ def against(found: Trace, model: Architecture) -> Comparison:
         )
     place = {path or ROOT: number for number, path in enumerate(reading_order(found.merged))}
     ordered = sorted(lines, key=lambda line: place.get(line.module, len(place)))
-    return Comparison(model.name, (*totals, *ordered), foreign(model.family.sizes, found, sizes))
+    return Comparison(model.name, (*totals, *ordered), foreign(model.table, found, sizes))
 
 
 def _paths(first: Forms, second: Forms) -> list[str]:
@@ -199,9 +201,10 @@ def _code_tensors(found: Trace) -> dict[tuple[str, str], Shapes]:
 
 
 def _hand_tensors(model: Architecture, here: Callable[[Expr], Expr]) -> dict[tuple[str, str], Shapes]:
+    places = [(use, model.family.place(use)) for use in uses(model.network)]
     owned = (
-        ((module_of(model, use), parameter.name), parameter.shape, use.copies)
-        for use in uses(model.network)
+        ((place.module, place.tensors.get(parameter.name, parameter.name)), parameter.shape, use.copies)
+        for use, place in places
         for parameter in use.operation.parameters
     )
     return _tallied(owned, here)
@@ -217,11 +220,20 @@ def _tallied(
     return dict(found)
 
 
-def _tensors(code: Mapping[tuple[str, str], Shapes], hand: Mapping[tuple[str, str], Shapes]) -> Iterator[Line]:
+def _stacked(model: Architecture) -> set[tuple[str, str]]:
+    """Tensors that hold many of a network's, such as those of all experts: their elements are compared."""
+    places = [model.family.place(use) for use in uses(model.network)]
+    return {(place.module, name) for place in places for name in place.tensors.values()}
+
+
+def _tensors(
+    code: Mapping[tuple[str, str], Shapes], hand: Mapping[tuple[str, str], Shapes], stacked: set[tuple[str, str]]
+) -> Iterator[Line]:
     for module, name in dict.fromkeys([*hand, *code]):
         ours, theirs = code.get((module, name), {}), hand.get((module, name), {})
-        same = ours.keys() == theirs.keys() and all(equal(ours[shape], theirs[shape]) for shape in ours)
         left = residual(_elements(ours), _elements(theirs))
+        same = ours.keys() == theirs.keys() and all(equal(ours[shape], theirs[shape]) for shape in ours)
+        same = same or ((module, name) in stacked and left == 0)
         yield Line(f"tensor {name}", module, _described(ours), _described(theirs), left, same)
 
 

@@ -11,22 +11,20 @@ from sympy import Add, Expr, Integer, Pow, Symbol, expand, fraction, together
 from sympy.logic.boolalg import Boolean
 
 from symflops import notation as n
-from symflops.errors import SizeError, UnknownName
-from symflops.notation import TERMS
-from symflops.tracing.fields import (
-    CONDITIONS,
+from symflops.architectures.names import (
     CONTEXTS,
     HEADS,
     KINDS,
     LAYERS,
     MAIN,
     OWN_HEAD_WIDTHS,
-    REQUIRED,
     TABLE,
     WIDTHS,
     Meanings,
-    divisible,
 )
+from symflops.errors import SizeError, UnknownName
+from symflops.notation import TERMS
+from symflops.tracing.fields import CONDITIONS, REQUIRED, divisible
 
 
 def meanings(fields: Mapping[str, Any], overrides: Meanings = MappingProxyType({}), tower: str = "") -> dict[str, Expr]:

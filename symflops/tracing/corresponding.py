@@ -1,10 +1,10 @@
 """What the sizes of a hand-written network are in the symbols of a trace, by the config fields that both go by.
 
 >>> from types import SimpleNamespace
->>> from symflops.architectures import FAMILIES
+>>> from symflops.architectures import architecture
 >>> from symflops.notation import d_ff, d_head, d_model, n_head
 >>> code = SimpleNamespace(meanings={"n_embd": n_head * d_head, "n_head": n_head}, config={"n_inner": None})
->>> corresponding(FAMILIES["gpt2"].sizes, code, {d_model, d_ff})
+>>> corresponding(architecture("gpt2").table, code, {d_model, d_ff})
 {d_model: d_head*n_head, d_ff: 4*d_head*n_head}
 """
 

@@ -11,10 +11,10 @@ from typing import Any
 from sympy import Expr
 from torch import nn
 
+from symflops.architectures.names import Meanings
 from symflops.errors import ConfigError
 from symflops.notation import TERMS, symbol
 from symflops.tracing import configs
-from symflops.tracing.fields import Meanings
 from symflops.tracing.internals.copies import layers_copied
 from symflops.tracing.internals.symbolic_scope import keep_symbols
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small

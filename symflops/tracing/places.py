@@ -37,4 +37,4 @@ def label(paths: list[str]) -> str:
 
 def module_of(model: Architecture, use: Use) -> str:
     """The module path of an operation in transformers' code; the operation's own path where the family names none."""
-    return model.family.modules.get(use.path, use.path)
+    return model.family.place(use).module

@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import nn
 
+from symflops.architectures.names import TOWERS, Meanings
 from symflops.errors import ConfigError
-from symflops.tracing import configs, fields
-from symflops.tracing.fields import Meanings
+from symflops.tracing import configs
 from symflops.tracing.internals.copies import layers_copied
 from symflops.tracing.models import STORAGE_FIELDS
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small
@@ -120,7 +120,7 @@ def _parts(config: Any) -> Iterator[tuple[str, str, Any]]:
         inner = getattr(config, name, None)
         if hasattr(inner, "sub_configs"):
             for path, tower, part in _parts(inner):
-                yield f"{name}.{path}" if path else name, tower or fields.TOWERS.get(name, ""), part
+                yield f"{name}.{path}" if path else name, tower or TOWERS.get(name, ""), part
 
 
 def _fields(config: Any) -> Iterator[tuple[str, str, Any]]:

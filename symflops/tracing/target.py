@@ -12,9 +12,9 @@ import torch
 from sympy.logic.boolalg import Boolean
 from torch import nn
 
+from symflops.architectures.names import Meanings
 from symflops.errors import ConfigError
 from symflops.tracing import fields
-from symflops.tracing.fields import Meanings
 from symflops.tracing.inputs import inputs
 from symflops.tracing.models import Built, _made, _place, without_initialisers
 from symflops.tracing.reference import Attention

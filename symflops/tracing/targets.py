@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from symflops.architectures.names import Meanings
 from symflops.errors import ConfigError
 from symflops.tracing import factories, pretrained
 from symflops.tracing.factories import Choice, Factory
-from symflops.tracing.fields import Meanings
 from symflops.tracing.inputs import inputs as from_signature
 from symflops.tracing.target import EAGER, UNCHANGED, Inputs, Kernels, Target
 
@@ -26,7 +26,7 @@ def resolve(
     """The target that is meant: ``hf:…``, a path to a config.json, ``path/to/model.py:factory``, or a function.
 
     ``overrides`` gives fields (or a factory's parameters) another meaning in the notation than the table of
-    `symflops.tracing.fields`; a field of a config inside another is named with its path, as in
+    `symflops.architectures.names`; a field of a config inside another is named with its path, as in
     ``vision_config.hidden_size``. ``sizes`` chooses the parameters of a function that vary; ``inputs`` makes the
     arguments of one call. Raises `ConfigError` for a target that does not exist or cannot be read, `UnknownName` for
     an override of a field that it lacks.

@@ -21,10 +21,10 @@ from sympy import Expr, expand
 from sympy.logic.boolalg import Boolean
 from torch import nn
 
+from symflops.architectures.names import Meanings
 from symflops.measures import params, params_without
 from symflops.notation import n_active, n_batch, n_expert, n_key, n_past, n_query, n_routed, n_seq, symbol
 from symflops.tracing.certificate import Certificate, Claims, Concrete, NotCertified, certified, measured
-from symflops.tracing.fields import Meanings
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs

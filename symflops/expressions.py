@@ -30,8 +30,8 @@ class ExpressionError(SymflopsError):
     """Text that is no expression of the grammar."""
 
 
-def expression(text: str) -> Expr:
-    """The size that a text says.
+def expression(text: str, longest: int = _LONGEST) -> Expr:
+    """The size that a text of at most ``longest`` characters says.
 
     Raises `ExpressionError` for what is not in the grammar, is too long or nested too deep, divides by zero or is no
     positive number, `UnknownName` for a name that the notation does not have.
@@ -41,10 +41,10 @@ def expression(text: str) -> Expr:
     symflops.errors.UnknownName: unknown size 'd_modle'; did you mean 'd_model' ...
     >>> expression("__import__('os')")
     Traceback (most recent call last):
-    symflops.cli.expressions.ExpressionError: "__import__('os')" is no size: unexpected "'os')"; a size is made of ...
+    symflops.expressions.ExpressionError: "__import__('os')" is no size: unexpected "'os')"; a size is made of ...
     """
-    if len(text) > _LONGEST:
-        raise ExpressionError(f"{text[:20]!r}... is no size: it is longer than {_LONGEST} characters; write it shorter")
+    if len(text) > longest:
+        raise ExpressionError(f"{text[:20]!r}... is no size: it is longer than {longest} characters; write it shorter")
     value, rest = _sum(_tokens(text), text, 0)
     if rest:
         raise _refused(text, f"unexpected {rest[0]!r}")
