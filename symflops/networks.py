@@ -1,4 +1,4 @@
-"""Networks: sympy sums of multiples of operations, and operations on networks (named, tied, routed, recomputed).
+"""Networks: sympy sums of multiples of operations, and operations on networks (named, tied, routed, recomputed, once).
 
 Whatever is asked of a network is a sum over its `uses`: each operation, where it stands, and how many copies of its
 parameters there are, how often it runs, and how often it runs again in the backward pass.
@@ -123,6 +123,10 @@ class Recomputed(Wrapper):
 
     def change(self, use: Use) -> Use:
         return replace(use, reruns=use.reruns + use.runs, kept=S.Zero)
+
+
+class Once(Wrapper):
+    """What runs once for each sequence and is kept for all tokens that follow: an encoder, keys of cross attention."""
 
 
 def uses(network: Expr) -> tuple[Use, ...]:
