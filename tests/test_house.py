@@ -14,8 +14,8 @@ SOURCES = sorted([*(ROOT / "symflops").rglob("*.py"), *(ROOT / "derivations").rg
 ORDER = (
     "errors", "notation", "expressions", "proof", "declarations", "formulas", "masks", "nodes", "operations",
     "elementwise", "networks", "conventions", "totals", "measures", "serving", "layers", "architectures",
-    "derivation", "emit", "sizes", "sweeps", "evaluate", "render", "evidence", "catalogue", "certified", "tracing",
-    "cli",
+    "derivation", "emit", "sizes", "sweeps", "evaluate", "render", "evidence", "catalogue", "certified", "proved",
+    "tracing", "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""
 COMPILES = {ROOT / "symflops" / "evaluate.py"}
