@@ -254,7 +254,7 @@ def test_a_config_of_another_class_is_said_to_be_one() -> None:
 
 
 def test_unknown_families_are_sent_to_the_trace() -> None:
-    with pytest.raises(SymflopsError, match="did you mean 'gemma3_text'.*symflops trace hf:gemma3"):
+    with pytest.raises(SymflopsError, match=r"'gemma3_text'.*symflops trace hf:gemma3"):
         architecture({"model_type": "gemma3"})
 
 
