@@ -38,11 +38,13 @@ def fields(config_class: Any) -> dict[str, Any]:
 
 
 def entry(family: str) -> dict[str, Any]:
-    """One family's fields, and the other names that they go by."""
+    """One family's fields, and the other names that they go by; some classes declare a field by one of those."""
     import transformers
 
     config_class = transformers.CONFIG_MAPPING[family]
-    return {"fields": fields(config_class), "aliases": dict(sorted(config_class.attribute_map.items()))}
+    aliases = dict(sorted(config_class.attribute_map.items()))
+    own = {aliases.get(name, name): default for name, default in fields(config_class).items()}
+    return {"fields": own, "aliases": aliases}
 
 
 def main() -> None:

@@ -1,0 +1,79 @@
+"""DeepSeek-V2 and V3: latent attention, experts that every token passes beside the routed ones, dense layers first."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sympy import Add, Expr, S
+
+from symflops.architectures import stacks
+from symflops.architectures.families.experts import CHOICE, EXPERTS, mixture
+from symflops.architectures.families.llama import PLACES, gated
+from symflops.architectures.family import Family
+from symflops.architectures.fields import Config, Field
+from symflops.architectures.runs import ABSORBED, Run
+from symflops.layers.experts import Scoring, corrected, shared_expert, sigmoid_of_all, softmax_of_all
+from symflops.layers.feedforward import gated_feedforward
+from symflops.layers.latent import LatentHeads, absorbed_attention, expanded_attention
+from symflops.layers.linear import NO_BIAS
+from symflops.layers.norm import rms_norm
+from symflops.notation import d_expert, d_nope, d_rope, n_layer, n_layer_dense, n_shared, r_q
+
+
+def latent_attention(config: Config, run: Run) -> Expr:
+    """Attention over latents, expanded or absorbed as the run says, its queries compressed where the config says."""
+    heads = LatentHeads(r_q=None if config["q_lora_rank"] is None else r_q)
+    bias, stream = stacks.bias(config, "attention_bias"), run.stream()
+    if run.attention == ABSORBED:
+        return absorbed_attention(heads, run.causal(), bias, stream)
+    return expanded_attention(heads, run.causal(), run.core(), bias, stream)
+
+
+def sparse_feedforward(config: Config, run: Run, steps: tuple[Scoring, ...]) -> Expr:
+    """Routed experts, and n_shared that every token passes, as one layer of their widths together."""
+    shared = gated_feedforward(config["hidden_act"], NO_BIAS, n_shared * d_expert, run.stream())
+    return Add(mixture(config, run, d_expert, steps), shared_expert(shared, run.stream()))
+
+
+def _deepseek(config: Config, run: Run, steps: tuple[Scoring, ...]) -> Expr:
+    layer = stacks.layer(run, rms_norm, latent_attention(config, run), S.Zero)
+    sparse = sparse_feedforward(config, run, steps)
+    layers = Add(n_layer * layer, n_layer_dense * gated(config, run), (n_layer - n_layer_dense) * sparse)
+    return stacks.decoder(config, run, layers, rms_norm, rotated=d_rope)
+
+
+_V2, _V3 = (softmax_of_all,), (sigmoid_of_all, corrected)
+_PLACES = """
+    q            model.layers.*.self_attn.q_proj
+    q_down       model.layers.*.self_attn.q_a_proj
+    q_norm       model.layers.*.self_attn.q_a_layernorm
+    q_up         model.layers.*.self_attn.q_b_proj
+    kv_down      model.layers.*.self_attn.kv_a_proj_with_mqa
+    kv_norm      model.layers.*.self_attn.kv_a_layernorm
+    kv_up        model.layers.*.self_attn.kv_b_proj
+    k_up v_up    model.layers.*.self_attn.kv_b_proj:weight
+    scores_*     model.layers.*.self_attn
+    *Shared/gate model.layers.*.mlp.shared_experts.{}_proj
+    *Shared/up   model.layers.*.mlp.shared_experts.{}_proj
+    *Shared/down model.layers.*.mlp.shared_experts.{}_proj
+"""
+_FIELDS = {"d_rope": Field("qk_rope_head_dim"), "d_head": Field("", d_nope + d_rope)}
+_AT_MOST = (*CHOICE, ("n_layer_dense", "n_layer"))
+DEEPSEEK_V2 = Family(
+    "deepseek_v2",
+    "DeepSeek-AI, DeepSeek-V2, 2024, arXiv:2405.04434",
+    partial(_deepseek, steps=_V2),
+    _PLACES + EXPERTS + PLACES,
+    _FIELDS,
+    at_most=_AT_MOST,
+)
+DEEPSEEK_V3 = Family(
+    "deepseek_v3",
+    "DeepSeek-AI, DeepSeek-V3 Technical Report, 2024, arXiv:2412.19437",
+    partial(_deepseek, steps=_V3),
+    _PLACES + EXPERTS + PLACES,
+    _FIELDS,
+    at_most=_AT_MOST,
+)
+
+FAMILIES = (DEEPSEEK_V2, DEEPSEEK_V3)
