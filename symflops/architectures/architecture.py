@@ -23,7 +23,7 @@ from symflops.measures import Phase, active_params, flops, params, params_withou
 from symflops.notation import TERMS, symbol
 from symflops.totals import Total
 
-Attention = Literal["eager", "flash", "absorbed"]
+Attention = Literal["eager", "flash"]
 _MEASURES: Mapping[str, Callable[[Expr], Expr]] = MappingProxyType(
     {"all": params, "non_embedding": params_without, "active": active_params}
 )
@@ -34,8 +34,7 @@ class Architecture:
     """A network in symbols with its sizes. `architecture` makes one.
 
     ``config`` holds the fields it was read from; ``source`` says where they come from; ``attention`` is how the core
-    runs: ``eager``, or ``flash``, which computes the scores again in the backward pass, or, of latent attention,
-    ``absorbed``.
+    runs: ``eager``, or ``flash``, which computes the scores again in the backward pass.
     """
 
     name: str
@@ -152,9 +151,6 @@ def _build(name: str, config: Config, source: str, attention: Attention) -> Arch
     for divisor, number in family.divides:
         if divisor in sizes and sizes[number] % sizes[divisor]:
             raise SizeError(f"{divisor} = {sizes[divisor]} does not divide {number} = {sizes[number]}")
-    for part, whole in family.at_most:
-        if part in sizes and sizes[part] > sizes[whole]:
-            raise SizeError(f"{part} = {sizes[part]} is more than {whole} = {sizes[whole]}")
     return replace(model, sizes=MappingProxyType(sizes))
 
 

@@ -37,7 +37,7 @@ class Family:
     ``places`` says where the code of transformers keeps each operation, line by line: names of operations, then the
     module's path, in which ``{}`` is the name, and after a colon the names of its tensors where they are not weight and
     bias. ``fields`` are sizes that the common table does not know how to read; ``divides`` are pairs of sizes of which
-    the first divides the second, ``at_most`` pairs of which the first is at most the second.
+    the first divides the second.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Family:
     places: str
     fields: Mapping[str, Field] = field(default_factory=dict)
     divides: tuple[tuple[str, str], ...] = ()
-    at_most: tuple[tuple[str, str], ...] = ()
 
     def place(self, use: Use) -> Place:
         """Where the code keeps an operation; at the operation's own path where the family does not say."""

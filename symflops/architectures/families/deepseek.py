@@ -7,7 +7,7 @@ from functools import partial
 from sympy import Add, Expr, S
 
 from symflops.architectures import stacks
-from symflops.architectures.families.experts import CHOICE, EXPERTS, mixture
+from symflops.architectures.families.experts import EXPERTS, mixture
 from symflops.architectures.families.llama import PLACES, gated
 from symflops.architectures.family import Family
 from symflops.architectures.fields import Config, Field
@@ -58,14 +58,12 @@ _PLACES = """
     *Shared/down model.layers.*.mlp.shared_experts.{}_proj
 """
 _FIELDS = {"d_rope": Field("qk_rope_head_dim"), "d_head": Field("", d_nope + d_rope)}
-_AT_MOST = (*CHOICE, ("n_layer_dense", "n_layer"))
 DEEPSEEK_V2 = Family(
     "deepseek_v2",
     "DeepSeek-AI, DeepSeek-V2, 2024, arXiv:2405.04434",
     partial(_deepseek, steps=_V2),
     _PLACES + EXPERTS + PLACES,
     _FIELDS,
-    at_most=_AT_MOST,
 )
 DEEPSEEK_V3 = Family(
     "deepseek_v3",
@@ -73,7 +71,6 @@ DEEPSEEK_V3 = Family(
     partial(_deepseek, steps=_V3),
     _PLACES + EXPERTS + PLACES,
     _FIELDS,
-    at_most=_AT_MOST,
 )
 
 FAMILIES = (DEEPSEEK_V2, DEEPSEEK_V3)

@@ -28,7 +28,6 @@ from symflops.layers.norm import rms_norm
 from symflops.layers.softmax import with_sinks
 from symflops.notation import d_expert, d_ff, d_shared, n_layer, n_layer_dense
 
-CHOICE = (("n_active", "n_expert"),)
 EXPERTS = """
     router           model.layers.*.mlp.gate
     *Experts/gate_up model.layers.*.mlp.experts:gate_up_proj
@@ -52,7 +51,6 @@ MIXTRAL = Family(
     EXPERTS + PLACES,
     sliding(lambda number, config: True),
     GROUPS,
-    CHOICE,
 )
 
 
@@ -68,7 +66,6 @@ OLMOE = Family(
     _olmoe,
     EXPERTS + PLACES,
     divides=GROUPS,
-    at_most=CHOICE,
 )
 
 
@@ -95,7 +92,6 @@ GPT_OSS = Family(
     + PLACES,
     sliding(lambda number, config: number % 2 == 0),
     GROUPS,
-    CHOICE,
 )
 
 
@@ -153,7 +149,6 @@ QWEN2_MOE = Family(
     + PLACES,
     {**_DENSE, **sliding(lambda number, config: number % 2 == 0 and number < config["max_window_layers"])},
     GROUPS,
-    CHOICE,
 )
 QWEN3_MOE = Family(
     "qwen3_moe",
@@ -162,7 +157,6 @@ QWEN3_MOE = Family(
     EXPERTS + PLACES,
     {**_DENSE, **sliding(lambda number, config: True)},
     GROUPS,
-    CHOICE,
 )
 
 FAMILIES = (MIXTRAL, OLMOE, GPT_OSS, QWEN2_MOE, QWEN3_MOE)
