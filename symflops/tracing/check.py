@@ -143,17 +143,35 @@ def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> 
 
 
 def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Line, ...]:
-    """Each kind of tensor: how many there are and their sizes, in any order of axes, by the name torch gives them."""
-    expected: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
-    for use in uses(model.network):
-        copies = int(model.at(use.copies))
-        for parameter in use.operation.parameters if copies else ():
-            shape = sorted(int(model.at(size)) for size in parameter.shape)
-            expected[f"{module_of(model, use)}.{parameter.name}"][tuple(shape)] += copies
+    """Each kind of tensor: how many there are and their sizes, in any order of axes, by the name torch gives them.
+
+    A tensor that holds many of the formula's, such as those of all experts, is compared by its elements.
+    """
+    expected, stacked = _expected(model)
     seen: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
     for name, found in shapes.items():
         seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][tuple(sorted(found))] += 1
-    return tuple(Line(name, _described(expected[name]), _described(seen[name])) for name in sorted({*expected, *seen}))
+    return tuple(
+        Line(name, *((_elements if name in stacked else _described)(each) for each in (expected[name], seen[name])))
+        for name in sorted({*expected, *seen})
+    )
+
+
+def _expected(model: Architecture) -> tuple[dict[str, Tally[tuple[int, ...]]], set[str]]:
+    """The formula's tensors by the names of the code's, and the names of those that hold many."""
+    expected: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
+    stacked: set[str] = set()
+    for use in uses(model.network):
+        copies, place = int(model.at(use.copies)), model.family.place(use)
+        for parameter in use.operation.parameters if copies else ():
+            name = f"{place.module}.{place.tensors.get(parameter.name, parameter.name)}"
+            expected[name][tuple(sorted(int(model.at(size)) for size in parameter.shape))] += copies
+            stacked |= {name} if place.stacked else set()
+    return expected, stacked
+
+
+def _elements(tally: Tally[tuple[int, ...]]) -> int:
+    return sum(copies * math.prod(shape) for shape, copies in tally.items())
 
 
 def _described(tally: Tally[tuple[int, ...]]) -> tuple[Any, ...]:
