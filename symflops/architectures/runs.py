@@ -26,8 +26,8 @@ ABSORBED = "absorbed"
 class Run:
     """``query`` tokens of each sequence are computed; they and those before them, ``key`` in all, are attended to.
 
-    ``attention`` is how the core runs: ``eager``, or ``flash``, which computes the scores again in the backward pass, or, where
-    attention is over latents, ``absorbed``.
+    ``attention`` is how the core runs: ``eager``, or ``flash``, which computes the scores again in the backward pass,
+    or, where attention is over latents, ``absorbed``.
     """
 
     query: Expr = n_seq

@@ -68,9 +68,7 @@ def expanded_attention(
     return _around(heads, (up,), core(heads.expanded, mask), bias, stream)
 
 
-def absorbed_attention(
-    heads: LatentHeads, mask: AttendedPairs, bias: Bias = NO_BIAS, stream: Stream = STREAM
-) -> Expr:
+def absorbed_attention(heads: LatentHeads, mask: AttendedPairs, bias: Bias = NO_BIAS, stream: Stream = STREAM) -> Expr:
     """The same by weight absorption (section 2.1.2): one latent is key and value of all heads at once."""
     sizes = stream.sizes(head=heads.n_head, latent=heads.r_kv, d_nope=heads.d_nope, d_value=heads.d_value)
     ups = tuple(Contraction(name, sentence, sizes, "qkv") for name, sentence in _UPS.items())

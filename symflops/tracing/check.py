@@ -27,7 +27,7 @@ from symflops.tracing.counts import Count
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.internals.fake_kernels import fake_kernels
 from symflops.tracing.models import Built, build, parameters, refusal, refuse_lengths
-from symflops.tracing.places import PHASES, closed_forms, label, module_of
+from symflops.tracing.places import PHASES, closed_forms, label
 from symflops.tracing.trace import trace
 
 Stage = Callable[[str, int, int], None]
@@ -151,10 +151,8 @@ def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tupl
     seen: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
     for name, found in shapes.items():
         seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][tuple(sorted(found))] += 1
-    return tuple(
-        Line(name, *((_elements if name in stacked else _described)(each) for each in (expected[name], seen[name])))
-        for name in sorted({*expected, *seen})
-    )
+    shown = {name: _elements if name in stacked else _described for name in sorted({*expected, *seen})}
+    return tuple(Line(name, show(expected[name]), show(seen[name])) for name, show in shown.items())
 
 
 def _expected(model: Architecture) -> tuple[dict[str, Tally[tuple[int, ...]]], set[str]]:
@@ -170,8 +168,9 @@ def _expected(model: Architecture) -> tuple[dict[str, Tally[tuple[int, ...]]], s
     return expected, stacked
 
 
-def _elements(tally: Tally[tuple[int, ...]]) -> int:
-    return sum(copies * math.prod(shape) for shape, copies in tally.items())
+def _elements(tally: Tally[tuple[int, ...]]) -> tuple[Any, ...]:
+    """``("elements", number)``."""
+    return "elements", sum(copies * math.prod(shape) for shape, copies in tally.items())
 
 
 def _described(tally: Tally[tuple[int, ...]]) -> tuple[Any, ...]:

@@ -13,9 +13,5 @@ from symflops.architectures.families import deepseek, experts, falcon, gpt, llam
 from symflops.architectures.family import Family
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        family.name: family
-        for families in (gpt, falcon, llama, experts, deepseek)
-        for family in families.FAMILIES
-    }
+    {family.name: family for families in (gpt, falcon, llama, experts, deepseek) for family in families.FAMILIES}
 )

@@ -10,14 +10,16 @@ from symflops.architectures import stacks
 from symflops.architectures.families.experts import EXPERTS, mixture
 from symflops.architectures.families.llama import PLACES, gated
 from symflops.architectures.family import Family
-from symflops.architectures.fields import Config, Field
+from symflops.architectures.fields import Config, Field, positive_integer
 from symflops.architectures.runs import ABSORBED, Run
+from symflops.layers.embedding import ROTARY, de_embedding, embedding
 from symflops.layers.experts import Scoring, corrected, shared_expert, sigmoid_of_all, softmax_of_all
 from symflops.layers.feedforward import gated_feedforward
 from symflops.layers.latent import LatentHeads, absorbed_attention, expanded_attention
-from symflops.layers.linear import NO_BIAS
+from symflops.layers.linear import NO_BIAS, linear
 from symflops.layers.norm import rms_norm
-from symflops.notation import d_expert, d_nope, d_rope, n_layer, n_layer_dense, n_shared, r_q
+from symflops.networks import Block, Tied
+from symflops.notation import d_expert, d_model, d_nope, d_rope, n_layer, n_layer_dense, n_seq, n_shared, r_q
 
 
 def latent_attention(config: Config, run: Run) -> Expr:
@@ -43,6 +45,40 @@ def _deepseek(config: Config, run: Run, steps: tuple[Scoring, ...]) -> Expr:
 
 
 _V2, _V3 = (softmax_of_all,), (sigmoid_of_all, corrected)
+
+
+def next_token_module(config: Config, run: Run) -> Expr:
+    """A module that predicts one token further, from the last states and the tokens they predict.
+
+    Both are normed and joined by one matmul, and pass a layer with experts and a norm; the token table and the head are
+    the model's own. DeepSeek-V3, arXiv:2412.19437, section 2.2, equations 21 to 23.
+    """
+    stream = run.stream()
+    norms = (rms_norm(name, stream) for name in ("norm_state", "norm_token", "norm_final"))
+    joined = linear("join", 2 * d_model, d_model, "project", NO_BIAS, stream)
+    layer = stacks.layer(run, rms_norm, latent_attention(config, run), sparse_feedforward(config, run, _V3))
+    shared = (Tied(embedding(ROTARY, stream)), Tied(de_embedding(stream=stream)))
+    return Add(*norms, joined, layer, *shared)
+
+
+def multi_token_prediction(config: Config, depths: int | None = None) -> Expr:
+    """What training adds to predict ``depths`` further tokens (by default as many as the config says), one by one.
+
+    Depth k has n_seq - k tokens, of whole sequences. The code of transformers has none of this, nor has the network of
+    the family: add it. Raises `SizeError` for a number of depths that is no positive integer.
+
+    >>> from symflops import architecture
+    >>> from symflops.measures import params
+    >>> model = architecture("deepseek-v3")
+    >>> model.at(params(multi_token_prediction(model.config)))
+    11610067968
+    """
+    given = config.get("num_nextn_predict_layers") if depths is None else depths
+    count = positive_integer("num_nextn_predict_layers", given)
+    lengths = ((depth, n_seq - depth) for depth in range(1, count + 1))
+    return Add(*(Block(f"Depth {depth}", next_token_module(config, Run(left, left))) for depth, left in lengths))
+
+
 _PLACES = """
     q            model.layers.*.self_attn.q_proj
     q_down       model.layers.*.self_attn.q_a_proj
