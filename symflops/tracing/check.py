@@ -151,8 +151,10 @@ def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tupl
     seen: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
     for name, found in shapes.items():
         seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][tuple(sorted(found))] += 1
-    shown = {name: _elements if name in stacked else _described for name in sorted({*expected, *seen})}
-    return tuple(Line(name, show(expected[name]), show(seen[name])) for name, show in shown.items())
+    return tuple(
+        (_elements if name in stacked else _shapes)(name, expected[name], seen[name])
+        for name in sorted({*expected, *seen})
+    )
 
 
 def _expected(model: Architecture) -> tuple[dict[str, Tally[tuple[int, ...]]], set[str]]:
@@ -168,9 +170,15 @@ def _expected(model: Architecture) -> tuple[dict[str, Tally[tuple[int, ...]]], s
     return expected, stacked
 
 
-def _elements(tally: Tally[tuple[int, ...]]) -> tuple[Any, ...]:
-    """``("elements", number)``."""
-    return "elements", sum(copies * math.prod(shape) for shape, copies in tally.items())
+def _shapes(name: str, expected: Tally[tuple[int, ...]], seen: Tally[tuple[int, ...]]) -> Line:
+    return Line(name, _described(expected), _described(seen))
+
+
+def _elements(name: str, expected: Tally[tuple[int, ...]], seen: Tally[tuple[int, ...]]) -> Line:
+    """The tensors that the module has, and the elements of all of them."""
+    sides = (sum(copies * math.prod(shape) for shape, copies in tally.items()) for tally in (expected, seen))
+    formula, module = ((seen.total(), elements) for elements in sides)
+    return Line(name, formula, module)
 
 
 def _described(tally: Tally[tuple[int, ...]]) -> tuple[Any, ...]:
