@@ -33,7 +33,8 @@ def latent_attention(config: Config, run: Run) -> Expr:
 
 def sparse_feedforward(config: Config, run: Run, steps: tuple[Scoring, ...]) -> Expr:
     """Routed experts, and n_shared that every token passes, as one layer of their widths together."""
-    shared = gated_feedforward(config["hidden_act"], NO_BIAS, n_shared * d_expert, run.stream())
+    bias = stacks.bias(config, "mlp_bias")
+    shared = gated_feedforward(config["hidden_act"], bias, n_shared * d_expert, run.stream())
     return Add(mixture(config, run, d_expert, steps), shared_expert(shared, run.stream()))
 
 
