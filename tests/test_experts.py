@@ -41,8 +41,8 @@ from symflops.tracing.models import build  # noqa: E402
 from symflops.tracing.trace import trace  # noqa: E402
 
 # Parameters that serve one token, as printed, and whether the token table is among them.
-# arXiv:2401.04088, abstract; arXiv:2409.02060, abstract; Qwen1.5-MoE, 2024; arXiv:2407.10671, Table 1; arXiv:2505.09388,
-# Table 2; arXiv:2508.10925, Table 1; arXiv:2405.04434, abstract; README_WEIGHTS.md of the released DeepSeek-V3.
+# arXiv:2401.04088, section 2; arXiv:2409.02060, abstract; Qwen1.5-MoE, 2024; arXiv:2407.10671, Table 1;
+# arXiv:2505.09388, Table 2; arXiv:2508.10925, Table 1; arXiv:2405.04434, abstract; README_WEIGHTS.md of DeepSeek-V3.
 PRINTED = {
     "mixtral-8x7b": ("12.9", 1, "with"), "mixtral-8x22b": ("39", 0, "with"), "olmoe-1b-7b": ("1.3", 1, "with"),
     "qwen1.5-moe-a2.7b": ("2.7", 1, "with"), "qwen2-57b-a14b": ("14", 0, "with"), "qwen3-235b-a22b": ("22", 0, "with"),
@@ -118,7 +118,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "qkv_bias": False, "use_sliding_window": True, "sliding_window": 3, "max_window_layers": 3,
     },
     "qwen3_moe": {"model_type": "qwen3_moe", **_QWEN, "head_dim": 10, "attention_bias": True},
-    "qwen3_moe, dense only": {"model_type": "qwen3_moe", **_QWEN, "decoder_sparse_step": 9, "tie_word_embeddings": True},
+    "qwen3_moe, dense only": {
+        "model_type": "qwen3_moe", **_QWEN, "decoder_sparse_step": 9, "tie_word_embeddings": True,
+    },
     "deepseek_v2": {"model_type": "deepseek_v2", **_LATENT},
     "deepseek_v2, biases": {"model_type": "deepseek_v2", **_LATENT, "attention_bias": True, "mlp_bias": True},
     "deepseek_v2, whole queries, no dense layer": {

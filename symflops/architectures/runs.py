@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from sympy import Expr, Integer
 
@@ -18,7 +19,7 @@ from symflops.layers.stream import Stream
 from symflops.masks import AttendedPairs, Causal, Full, SlidingWindow
 from symflops.notation import d_model, n_past, n_query, n_seq, n_window
 
-ABSORBED = "absorbed"
+ABSORBED: Literal["absorbed"] = "absorbed"
 """How latent attention runs over its latents: see `symflops.layers.latent`."""
 
 
