@@ -255,7 +255,7 @@ def test_the_work_of_experts_is_that_of_a_loop_over_the_chosen_ones() -> None:
     assert flops(network, "torch").expr == 2 * macs
     assert flops(network, "torch", "backward").expr == 4 * macs
     found = work(network)
-    assert found["mul", "forward", "router"] == products and found["add", "forward", "router"] == additions
+    assert found["mul", "forward", "residual"] == products and found["add", "forward", "residual"] == additions
     assert params(network) == 2 * experts * width * hidden
     assert active_params(network) == 2 * chosen * width * hidden
 

@@ -83,8 +83,11 @@ def _softmax(axis: str, count: Expr, stream: Stream) -> Elementwise:
 
 
 def _step(name: str, sentence: str, formula: Lambda, stream: Stream, constants: tuple[str, ...] = ()) -> Elementwise:
-    sizes = stream.sizes(expert=n_expert, active=n_active)
-    return Elementwise(name, sentence, sizes, "router", constants=constants, formula=formula)
+    return Elementwise(name, sentence, _sizes(stream), "router", constants=constants, formula=formula)
+
+
+def _sizes(stream: Stream) -> dict[str, Expr]:
+    return stream.sizes(expert=n_expert, active=n_active)
 
 
 def routed_experts(expert: Block, stream: Stream = STREAM) -> Block:
@@ -93,7 +96,8 @@ def routed_experts(expert: Block, stream: Stream = STREAM) -> Block:
     ``expert`` is one of them: a feed-forward layer. Shazeer et al. 2017, arXiv:1701.06538, equation 1.
     """
     sentence = "x[batch seq active d_model] score[batch seq active] -> y[batch seq d_model]"
-    combine = _step("combine", sentence, Lambda((_X, _SCORE), Total(_X * _SCORE, "active")), stream)
+    formula = Lambda((_X, _SCORE), Total(_X * _SCORE, "active"))
+    combine = Elementwise("combine", sentence, _sizes(stream), "residual", formula=formula)
     return Block("Feedforward: Experts", Add(Routed(n_expert, n_active, expert.body), combine))
 
 
@@ -104,9 +108,10 @@ def shared_expert(expert: Block, stream: Stream = STREAM) -> Block:
 
 def gated_shared_expert(expert: Block, stream: Stream = STREAM) -> Block:
     """As `shared_expert`, times the sigmoid of one learned score of the token, as in Qwen1.5-MoE (Qwen Team 2024)."""
-    gate = linear("shared_gate", stream.width, Integer(1), "router", NO_BIAS, stream)
+    gate = linear("shared_gate", stream.width, Integer(1), "feedforward", NO_BIAS, stream)
     sentence = "x[batch seq d_model] gate[batch seq] -> y[batch seq d_model]"
-    gated = _step("share", sentence, Lambda((_X, _GATE), sigmoid(_GATE) * _X), stream)
+    formula = Lambda((_X, _GATE), sigmoid(_GATE) * _X)
+    gated = Elementwise("share", sentence, stream.sizes(), "activation", formula=formula)
     return Block("Feedforward: Shared", Add(expert.body, gate, gated, residual("add_shared", stream)))
 
 
