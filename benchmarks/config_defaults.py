@@ -38,14 +38,15 @@ def fields(config_class: Any) -> dict[str, Any]:
 
 
 def entry(family: str) -> dict[str, Any]:
-    """One family's fields, and the other names that they go by."""
+    """One family's fields, and the other names that they go by; some classes declare a field by one of those."""
     import transformers
 
     from symflops.tracing.classes import class_for
 
     config_class = transformers.CONFIG_MAPPING[family]
-    known = class_for(config_class(), transformers).__name__
-    return {"class": known, "fields": fields(config_class), "aliases": dict(sorted(config_class.attribute_map.items()))}
+    aliases = dict(sorted(config_class.attribute_map.items()))
+    own = {aliases.get(name, name): default for name, default in fields(config_class).items()}
+    return {"class": class_for(config_class(), transformers).__name__, "fields": own, "aliases": aliases}
 
 
 def main() -> None:

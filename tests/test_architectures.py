@@ -293,8 +293,23 @@ def test_the_fields_of_a_family_and_their_defaults_are_those_of_its_config_class
     assert json.loads(json.dumps(reader.entry(family))) == defaults()[family]
 
 
+NOT_SAID: dict[str, dict[str, int]] = {"deepseek_v2": {"num_experts_per_tok": 6}}
+"""What the class's default is null for and no module can do without."""
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_config_leaves_out_means_what_its_class_makes_of_it(family: str) -> None:
     """Sizes from a config without fields, and from all the fields that the class has computed of none."""
-    bare, whole = architecture({"model_type": family}), architecture(transformers.CONFIG_MAPPING[family]())
+    said = NOT_SAID.get(family, {})
+    bare, whole = (
+        architecture({"model_type": family, **said}),
+        architecture(transformers.CONFIG_MAPPING[family](**said)),
+    )
     assert bare.sizes == whole.sizes and bare.network == whole.network
+
+
+@pytest.mark.parametrize("family", NOT_SAID)
+def test_what_no_default_says_is_asked_for(family: str) -> None:
+    for field in NOT_SAID[family]:
+        with pytest.raises(SymflopsError, match=field):
+            architecture({"model_type": family})

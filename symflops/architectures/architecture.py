@@ -21,7 +21,7 @@ from symflops.notation import TERMS, n_new, n_query, n_seq, symbol
 from symflops.serving import cache_bytes, sum_over_steps
 from symflops.totals import Total
 
-Attention = Literal["eager", "flash"]
+Attention = Literal["eager", "flash", "absorbed"]
 _MEASURES: Mapping[str, Callable[[Expr], Expr]] = MappingProxyType(
     {"all": params, "non_embedding": params_without, "active": active_params}
 )
@@ -32,7 +32,8 @@ class Architecture:
     """A network in symbols with its sizes. `architecture` makes one.
 
     ``config`` holds the fields it was read from; ``source`` says where they come from; ``attention`` is how the core
-    runs: ``eager``, or ``flash``, which computes the scores again in the backward pass.
+    runs: ``eager``, or ``flash``, which computes the scores again in the backward pass, or, of latent attention,
+    ``absorbed``.
     """
 
     name: str

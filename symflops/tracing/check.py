@@ -27,7 +27,7 @@ from symflops.tracing.counts import Count
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.internals.fake_kernels import fake_kernels
 from symflops.tracing.models import Built, build, parameters, refusal, refuse_lengths
-from symflops.tracing.places import PHASES, closed_forms, label, module_of
+from symflops.tracing.places import PHASES, closed_forms, label
 from symflops.tracing.trace import trace
 
 Stage = Callable[[str, int, int], None]
@@ -143,17 +143,42 @@ def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> 
 
 
 def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Line, ...]:
-    """Each kind of tensor: how many there are and their sizes, in any order of axes, by the name torch gives them."""
-    expected: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
-    for use in uses(model.network):
-        copies = int(model.at(use.copies))
-        for parameter in use.operation.parameters if copies else ():
-            shape = sorted(int(model.at(size)) for size in parameter.shape)
-            expected[f"{module_of(model, use)}.{parameter.name}"][tuple(shape)] += copies
+    """Each kind of tensor: how many there are and their sizes, in any order of axes, by the name torch gives them.
+
+    A tensor that holds many of the formula's, such as those of all experts, is compared by its elements.
+    """
+    expected, stacked = _expected(model)
     seen: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
     for name, found in shapes.items():
         seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][tuple(sorted(found))] += 1
-    return tuple(Line(name, _described(expected[name]), _described(seen[name])) for name in sorted({*expected, *seen}))
+    return tuple(
+        (_elements if name in stacked else _shapes)(name, expected[name], seen[name])
+        for name in sorted({*expected, *seen})
+    )
+
+
+def _expected(model: Architecture) -> tuple[dict[str, Tally[tuple[int, ...]]], set[str]]:
+    """The formula's tensors by the names of the code's, and the names of those that hold many."""
+    expected: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
+    stacked: set[str] = set()
+    for use in uses(model.network):
+        copies, place = int(model.at(use.copies)), model.family.place(use)
+        for parameter in use.operation.parameters if copies else ():
+            name = f"{place.module}.{place.tensors.get(parameter.name, parameter.name)}"
+            expected[name][tuple(sorted(int(model.at(size)) for size in parameter.shape))] += copies
+            stacked |= {name} if place.stacked else set()
+    return expected, stacked
+
+
+def _shapes(name: str, expected: Tally[tuple[int, ...]], seen: Tally[tuple[int, ...]]) -> Line:
+    return Line(name, _described(expected), _described(seen))
+
+
+def _elements(name: str, expected: Tally[tuple[int, ...]], seen: Tally[tuple[int, ...]]) -> Line:
+    """The tensors that the module has, and the elements of all of them."""
+    sides = (sum(copies * math.prod(shape) for shape, copies in tally.items()) for tally in (expected, seen))
+    formula, module = ((seen.total(), elements) for elements in sides)
+    return Line(name, formula, module)
 
 
 def _described(tally: Tally[tuple[int, ...]]) -> tuple[Any, ...]:
