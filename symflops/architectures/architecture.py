@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sympy import Expr
+from sympy import Expr, Integer
 
 from symflops.architectures.families import FAMILIES
 from symflops.architectures.family import Family
@@ -56,6 +56,19 @@ class Architecture:
         """The operations of some tokens of each sequence, such as one decode step, in symbols; see `runs`."""
         return self.family.compose(self.config, run)
 
+    def of_length(self, n_seq: int) -> Expr:
+        """The operations of whole sequences of so many tokens: in n_seq, unless the code fills up whole chunks."""
+        if all(number != "n_seq" for _, number in self.family.divides):
+            return self.network
+        return self.at_run(Run(Integer(n_seq), Integer(n_seq), self.attention))
+
+    @property
+    def context(self) -> int:
+        """The tokens of a whole context. Raises `SizeError` where there is no such limit."""
+        if "n_ctx" not in self.sizes:
+            raise SizeError(f"{self.name} has no context of a fixed length; say how many tokens with n_seq")
+        return self.sizes["n_ctx"]
+
     @property
     def table(self) -> Mapping[str, Field]:
         """The config field of every size that the network has."""
@@ -78,8 +91,8 @@ class Architecture:
 
         Raises `SizeError` for sizes that are no positive integers, `UnknownName` for an unknown convention.
         """
-        total = flops(self.network, convention, phase)
-        length = self.sizes["n_ctx"] if n_seq is None else n_seq
+        length = self.context if n_seq is None else positive_integer("n_seq", n_seq)
+        total = flops(self.of_length(length), convention, phase)
         return Total(self.at(total.expr, n_batch=n_batch, n_seq=length), total.convention)
 
     def _repr_markdown_(self) -> str:
@@ -88,9 +101,14 @@ class Architecture:
         return f"**{self.name}** ({self.family.name}): {counts}  \n{sizes}  \n{self.source}"
 
     def at(self, expression: Expr, **more: int) -> Expr:
-        """A closed form at this model's sizes, exactly; ``more`` sizes are n_batch, n_seq and such."""
+        """A closed form at this model's sizes, exactly; ``more`` sizes are n_batch, n_seq and such.
+
+        Raises `SizeError` where a size of the form does not divide another that it has to.
+        """
         values = {**self.sizes, **{name: positive_integer(name, value) for name, value in more.items()}}
-        return expression.subs({symbol(name): value for name, value in values.items()})
+        inside = {name: value for name, value in values.items() if symbol(name) in expression.free_symbols}
+        _refuse_rests(self.family, inside)
+        return expression.subs({symbol(name): value for name, value in inside.items()})
 
     def with_sizes(self, **sizes: int) -> Architecture:
         """The same architecture at other sizes; sizes that follow from them (such as d_ff = 4 d_model) follow.
@@ -148,10 +166,15 @@ def _build(name: str, config: Config, source: str, attention: Attention) -> Arch
     family, whole = FAMILIES[model_type], completed(config)
     model = Architecture(name, family, whole, source, MappingProxyType({}), attention)
     sizes = resolve(model.table, whole)
-    for divisor, number in family.divides:
-        if divisor in sizes and sizes[number] % sizes[divisor]:
-            raise SizeError(f"{divisor} = {sizes[divisor]} does not divide {number} = {sizes[number]}")
+    _refuse_rests(family, sizes)
     return replace(model, sizes=MappingProxyType(sizes))
+
+
+def _refuse_rests(family: Family, sizes: Mapping[str, int]) -> None:
+    """Refuse sizes of which one does not divide another, where both are known."""
+    for divisor, number in family.divides:
+        if {divisor, number} <= sizes.keys() and sizes[number] % sizes[divisor]:
+            raise SizeError(f"{divisor} = {sizes[divisor]} does not divide {number} = {sizes[number]}")
 
 
 def needed(table: Mapping[str, Field], network: Expr) -> dict[str, Field]:

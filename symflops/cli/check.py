@@ -23,7 +23,7 @@ def check(name: str, batch: str, seq: str | None, attention: str, as_json: bool)
         raise UnknownName("attention", attention, ["eager", "sdpa"])
     n_batch = options.whole("--batch", batch)
     model = architecture(name, "flash" if attention == "sdpa" else "eager")
-    n_seq = model.sizes["n_ctx"] if seq is None else options.whole("--seq", seq)
+    n_seq = model.context if seq is None else options.whole("--seq", seq)
     try:
         from symflops.tracing.check import check_model
     except ModuleNotFoundError as error:

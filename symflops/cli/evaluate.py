@@ -35,14 +35,14 @@ def evaluate(
         result = _source(name, n_batch, n_seq, given, convention_of(convention or KAPLAN))
     else:
         model = architecture(name).with_sizes(**given)
-        result = _architecture(model, n_batch, n_seq or model.sizes["n_ctx"], convention_of(convention or TORCH))
+        result = _architecture(model, n_batch, n_seq or model.context, convention_of(convention or TORCH))
     click.echo(json.dumps(result, indent=2) if as_json else _text(result))
 
 
 def _architecture(model: Architecture, n_batch: int, n_seq: int, chosen: Convention) -> dict[str, Any]:
     forward, backward = (model.flops(n_batch, n_seq, chosen, phase).expr for phase in ("forward", "backward"))
     notes = []
-    if n_seq > model.sizes["n_ctx"]:
+    if n_seq > model.sizes.get("n_ctx", n_seq):
         notes.append(f"n_seq = {n_seq} is beyond the context of {model.sizes['n_ctx']} positions")
     return {
         "name": model.name,
