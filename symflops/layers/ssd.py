@@ -27,7 +27,7 @@ from symflops.formulas import Mean, sigmoid
 from symflops.layers.convolution import over_sequence
 from symflops.layers.feedforward import activation_step
 from symflops.layers.linear import Bias
-from symflops.layers.ssm import mixer_in, mixer_out, skip_step, softplus
+from symflops.layers.ssm import gate_step, mixer_in, mixer_out, skip_step, softplus
 from symflops.layers.stream import STREAM, Stream
 from symflops.masks import AttendedPairs, Causal
 from symflops.networks import Block
@@ -185,7 +185,10 @@ def steps(heads: StateHeads, stream: Stream = STREAM) -> Block:
 
 
 def gated_norm(heads: StateHeads, stream: Stream = STREAM) -> tuple[Operation, ...]:
-    """RMSNorm of the output times SiLU of its gate, over each group's channels, and a gain (section 7.1)."""
+    """RMSNorm of the output times SiLU of its gate, over each group's channels, and a gain (section 7.1).
+
+    Norm before gate or after it, the operations are the same.
+    """
     axes, whole = "[batch seq group width]", "[batch seq d_inner]"
     sizes = {**_sizes(heads, stream), "group": heads.n_group, "width": heads.inner / heads.n_group}
     gated = _X * _GATE * sigmoid(_GATE)
@@ -201,29 +204,38 @@ def gain(width: Expr, axes: str, sizes: dict[str, Expr]) -> Operation:
     return Elementwise("gain", sentence, {**sizes, "d_inner": width}, "norm", formula=formula)
 
 
+def gate_alone(heads: StateHeads, stream: Stream = STREAM) -> tuple[Operation, ...]:
+    """The output times SiLU of its gate, without a norm."""
+    return (gate_step(heads.inner, stream),)
+
+
 def ssd_mixer(
     heads: StateHeads,
     act: str,
-    bias: Bias,
-    convolution_bias: Bias,
+    biases: tuple[Bias, Bias, Bias],
     stream: Stream = STREAM,
     convolution: Callable[..., Block] = over_sequence,
     scan: Callable[..., Block] = chunked_scan,
+    gated: Callable[..., tuple[Operation, ...]] = gated_norm,
 ) -> Expr:
-    """The whole layer (section 7, figure 6): gate, input, B, C and time steps at once; convolution; scan; back."""
+    """The whole layer (section 7, figure 6): gate, input, B, C and time steps at once; convolution; scan; back.
+
+    ``biases`` are those of the projection in, of the convolution and of the projection out.
+    """
+    bias_in, bias_convolution, bias_out = biases
     sizes = _sizes(heads, stream)
-    convolved = convolution(heads.convolved, convolution_bias, stream)
+    convolved = convolution(heads.convolved, bias_convolution, stream)
     stepped = Lambda((_X, _WEIGHT), softplus(_X + _WEIGHT))
     return Add(
-        mixer_in(heads.inner + heads.convolved + heads.n_head, bias, stream),
+        mixer_in(heads.inner + heads.convolved + heads.n_head, bias_in, stream),
         Block(convolved.name, Add(convolved.body, activation_step(act, heads.convolved, stream))),
         Block(
             "State space: Selection",
             Elementwise("time_step", f"x{_TOKENS} weight[head] -> dt{_TOKENS}", sizes, "activation", formula=stepped),
         ),
         scan(heads, stream),
-        Block("State space: Gate", Add(skip_step(_CHANNELS, "head", sizes), *gated_norm(heads, stream))),
-        mixer_out(heads.inner, bias, stream),
+        Block("State space: Gate", Add(skip_step(_CHANNELS, "head", sizes), *gated(heads, stream))),
+        mixer_out(heads.inner, bias_out, stream),
     )
 
 
@@ -234,5 +246,5 @@ def _sizes(heads: StateHeads, stream: Stream) -> dict[str, Expr]:
 
 
 __all__ = [
-    "StateHeads", "chunked_scan", "chunks", "gain", "gated_norm", "ssd_mixer", "steps",
+    "StateHeads", "chunked_scan", "chunks", "gain", "gate_alone", "gated_norm", "ssd_mixer", "steps",
 ]  # fmt: skip

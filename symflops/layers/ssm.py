@@ -105,31 +105,34 @@ def skip_step(axes: str, channels: str, sizes: dict[str, Expr]) -> Operation:
     return Elementwise("skip", sentence, sizes, "scan", formula=formula)
 
 
-def gate_step(stream: Stream = STREAM) -> Operation:
+def gate_step(width: Expr, stream: Stream = STREAM) -> Operation:
     """The result times SiLU of a gate made of the token, as in a gated feed-forward layer (section 3.4)."""
     formula = Lambda((_Y, _GATE), _Y * _GATE * sigmoid(_GATE))
     sentence = f"y{_CHANNELS} gate{_CHANNELS} -> z{_CHANNELS}"
-    return Elementwise("gate", sentence, _sizes(stream), "activation", formula=formula)
+    return Elementwise("gate", sentence, {**_sizes(stream), "d_inner": width}, "activation", formula=formula)
 
 
 def selective_mixer(
     act: str,
-    bias: Bias,
-    convolution_bias: Bias,
+    biases: tuple[Bias, Bias, Bias],
     stream: Stream = STREAM,
     convolution: Callable[..., Block] = over_sequence,
     scan: Callable[[Stream], Block] = selective_scan,
 ) -> Expr:
-    """The whole layer (figure 3): input and gate, convolution, activation, selection, scan, gate, projection back."""
-    convolved = convolution(d_inner, convolution_bias, stream)
-    gated = Block("State space: Gate", Add(skip_step(_CHANNELS, "d_inner", _sizes(stream)), gate_step(stream)))
+    """The whole layer (figure 3): input and gate, convolution, activation, selection, scan, gate, projection back.
+
+    ``biases`` are those of the projection in, of the convolution and of the projection out.
+    """
+    bias_in, bias_convolution, bias_out = biases
+    convolved = convolution(d_inner, bias_convolution, stream)
+    gated = Block("State space: Gate", Add(skip_step(_CHANNELS, "d_inner", _sizes(stream)), gate_step(d_inner, stream)))
     return Add(
-        mixer_in(2 * d_inner, bias, stream),
+        mixer_in(2 * d_inner, bias_in, stream),
         Block(convolved.name, Add(convolved.body, activation_step(act, d_inner, stream))),
         selection(stream),
         scan(stream),
         gated,
-        mixer_out(d_inner, bias, stream),
+        mixer_out(d_inner, bias_out, stream),
     )
 
 

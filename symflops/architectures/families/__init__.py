@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from symflops.architectures.families import falcon, gpt, llama, mamba
+from symflops.architectures.families import falcon, gpt, hybrid, llama, mamba
 from symflops.architectures.family import Family
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {family.name: family for family in (*gpt.FAMILIES, *falcon.FAMILIES, *llama.FAMILIES, *mamba.FAMILIES)}
+    {
+        family.name: family
+        for family in (*gpt.FAMILIES, *falcon.FAMILIES, *llama.FAMILIES, *mamba.FAMILIES, *hybrid.FAMILIES)
+    }
 )

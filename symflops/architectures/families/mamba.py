@@ -7,6 +7,9 @@ divides n_seq. Tokens after others, as in decoding, cost what the recurrence cos
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from sympy import Expr, Rational, ceiling
 
 from symflops.architectures import stacks
@@ -15,8 +18,9 @@ from symflops.architectures.fields import Config, Field
 from symflops.architectures.runs import Run
 from symflops.errors import ConfigError
 from symflops.layers.convolution import over_sequence, over_window
+from symflops.layers.linear import Bias
 from symflops.layers.norm import residual, rms_norm
-from symflops.layers.ssd import StateHeads, chunked_scan, ssd_mixer, steps
+from symflops.layers.ssd import StateHeads, chunked_scan, gated_norm, ssd_mixer, steps
 from symflops.layers.ssm import selective_mixer, selective_scan, selective_steps
 from symflops.notation import d_head, d_model, n_head, n_layer, n_ssm_group
 
@@ -24,20 +28,28 @@ LOW_RANK = ceiling(d_model / 16)
 """The rank of the time steps where a config leaves it to the code."""
 
 
-def selective(config: Config, run: Run, bias: str = "use_bias", convolution_bias: str = "use_conv_bias") -> Expr:
-    """A Mamba layer's inside, whose biases these fields of the config say."""
-    whole, biases = run.whole, (stacks.bias(config, bias), stacks.bias(config, convolution_bias))
-    parts = (over_sequence, selective_scan) if whole else (over_window, selective_steps)
-    return selective_mixer(config["hidden_act"], *biases, run.stream(), *parts)
+Biases = tuple[str, str, str]
+"""The fields of a config that say whether there are biases: of the projection in, the convolution, the projection out."""
+BIASES: Biases = ("use_bias", "use_conv_bias", "use_bias")
+
+
+def selective(config: Config, run: Run, fields: Biases = BIASES) -> Expr:
+    """A Mamba layer's inside."""
+    parts = (over_sequence, selective_scan) if run.whole else (over_window, selective_steps)
+    return selective_mixer(config["hidden_act"], _biases(config, fields), run.stream(), *parts)
 
 
 def dual(
-    config: Config, run: Run, heads: StateHeads, bias: str = "use_bias", convolution_bias: str = "use_conv_bias"
+    config: Config, run: Run, heads: StateHeads, fields: Biases = BIASES, gated: Callable[..., Any] = gated_norm
 ) -> Expr:
-    """A Mamba-2 layer's inside, whose biases these fields of the config say."""
-    whole, biases = run.whole, (stacks.bias(config, bias), stacks.bias(config, convolution_bias))
-    parts = (over_sequence, chunked_scan) if whole else (over_window, steps)
-    return ssd_mixer(heads, config["hidden_act"], *biases, run.stream(), *parts)
+    """A Mamba-2 layer's inside."""
+    parts = (over_sequence, chunked_scan) if run.whole else (over_window, steps)
+    return ssd_mixer(heads, config["hidden_act"], _biases(config, fields), run.stream(), *parts, gated)
+
+
+def _biases(config: Config, fields: Biases) -> tuple[Bias, Bias, Bias]:
+    first, convolution, last = (stacks.bias(config, field) for field in fields)
+    return first, convolution, last
 
 
 def _stack(config: Config, run: Run, mixer: Expr) -> Expr:
