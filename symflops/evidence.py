@@ -42,8 +42,8 @@ class Line:
 class Report:
     """What was compared.
 
-    ``uncounted`` are operators, with their FLOPs, that torch's own counter takes for nothing; ``overcounted`` those that
-    it takes for so much more than they are.
+    ``uncounted`` are operators, with their FLOPs, that torch's own counter takes for nothing; ``overcounted`` are those
+    that it takes for so much more than they are.
     """
 
     name: str

@@ -6,13 +6,15 @@ from their code: they are counted on the real modules, at sizes, tensor by tenso
 
 from __future__ import annotations
 
+from math import prod
+
 from sympy import Expr, S
 
 from symflops.architectures import stacks
 from symflops.architectures.families.llama import GROUPS, PLACES
-from symflops.architectures.families.mamba import LOW_RANK, dual
+from symflops.architectures.families.mamba import dual
 from symflops.architectures.family import Family
-from symflops.architectures.fields import Config, Field
+from symflops.architectures.fields import Config, Field, positive_integer
 from symflops.architectures.runs import Run
 from symflops.errors import ConfigError
 from symflops.layers.feedforward import gated_feedforward
@@ -26,7 +28,7 @@ HEADS = StateHeads(n_ssm_head, d_ssm_head, n_ssm_group)
 
 
 def in_turn(run: Run, attention: Expr, mixer: Expr, feedforward: Expr) -> Expr:
-    """Layers that are all alike but for what mixes their tokens: n_layer_attention by attention, the others otherwise."""
+    """Layers that are alike but for what mixes their tokens: attention in n_layer_attention, the mixer in the others."""
     mixed = n_layer_attention * attention + (n_layer - n_layer_attention) * mixer
     return n_layer * stacks.layer(run, rms_norm, S.Zero, feedforward) + mixed
 
@@ -40,14 +42,17 @@ def _gated(config: Config, run: Run) -> Expr:
     return gated_feedforward(config["hidden_act"], stacks.bias(config, "mlp_bias"), stream=run.stream())
 
 
-def _check_width(config: Config, inner: int) -> None:
-    heads, wide = config["mamba_n_heads"], config["mamba_d_head"]
-    if inner % heads or wide not in (None, "auto", inner // heads):
+def _check_width(config: Config) -> None:
+    """Refuse heads that do not fill the channels: those the config says, else a multiple of the model's width."""
+    said, heads, wide = (config.get(name) for name in ("mamba_d_ssm", "mamba_n_heads", "mamba_d_head"))
+    parts = ("mamba_expand", "hidden_size") if said is None else ("mamba_d_ssm",)
+    inner = prod(positive_integer(name, config[name]) for name in parts)
+    if inner % positive_integer("mamba_n_heads", heads) or wide not in (None, "auto", inner // heads):
         raise ConfigError(f"mamba_n_heads = {heads} heads of mamba_d_head = {wide} are not {inner} channels")
 
 
 def _bamba(config: Config, run: Run) -> Expr:
-    _check_width(config, config["mamba_expand"] * config["hidden_size"])
+    _check_width(config)
     mixer = dual(config, run, HEADS, ("mamba_proj_bias", "mamba_conv_bias", "mamba_proj_bias"))
     layers = in_turn(run, _attention(config, run, d_rope), mixer, _gated(config, run))
     return stacks.decoder(config, run, layers, rms_norm, rotated=d_rope)
@@ -55,8 +60,10 @@ def _bamba(config: Config, run: Run) -> Expr:
 
 def _listed(config: Config) -> int:
     """How many layers a config lists as attention layers."""
-    layers = config["num_hidden_layers"]
-    return len({index for index in config.get("attn_layer_indices") or () if 0 <= index < layers})
+    listed, layers = config.get("attn_layer_indices") or (), range(config["num_hidden_layers"])
+    if not isinstance(listed, list | tuple) or not set(map(type, listed)) <= {int}:
+        raise ConfigError(f"attn_layer_indices is {listed!r}; it must be a list of numbers of layers")
+    return len(set(listed) & set(layers))
 
 
 _MIXER = """
@@ -70,13 +77,20 @@ _MIXER = """
     norm_final   model.final_layernorm
 """
 _DUAL = """
-    State*/time_step  model.layers.*.mamba:dt_bias
-    State*/gate       model.layers.*.mamba
-    gain              model.layers.*.mamba.norm
-    State*/scores inside chunk_states between outside output model.layers.*.mamba
+    time_step     model.layers.*.mamba:dt_bias
+    gain          model.layers.*.mamba.norm
+    Scan/scores inside chunk_states between outside output model.layers.*.mamba
 """
 _DIVIDES = (*GROUPS, ("n_ssm_group", "n_ssm_head"), ("n_chunk", "n_seq"))
-_HEAD_WIDTH = Field("mamba_d_head", lambda config: config["mamba_expand"] * d_model / n_ssm_head)
+
+
+def _head_width(config: Config) -> Expr | None:
+    """The width of a state space layer's head, where the config leaves it to the code."""
+    inner = config.get("mamba_d_ssm")
+    if inner is None:
+        inner = config["mamba_expand"] * d_model if "mamba_expand" in config else None
+    return None if inner is None else inner / n_ssm_head
+
 
 BAMBA = Family(
     "bamba",
@@ -85,7 +99,7 @@ BAMBA = Family(
     _DUAL + _MIXER + PLACES,
     fields={
         "n_layer_attention": Field("", _listed),
-        "d_ssm_head": _HEAD_WIDTH,
+        "d_ssm_head": Field("mamba_d_head", _head_width),
         **stacks.rope(0.5, "partial_rotary_factor"),
     },
     divides=_DIVIDES,
@@ -93,8 +107,7 @@ BAMBA = Family(
 
 
 def _falcon_h1(config: Config, run: Run) -> Expr:
-    inner = config["mamba_d_ssm"]
-    _check_width(config, config["mamba_expand"] * config["hidden_size"] if inner is None else inner)
+    _check_width(config)
     biases = ("mamba_proj_bias", "mamba_conv_bias", "projectors_bias")
     mixer = dual(config, run, HEADS, biases, gated_norm if config["mamba_rms_norm"] else gate_alone)
     turned = stacks.width(config)
@@ -103,17 +116,12 @@ def _falcon_h1(config: Config, run: Run) -> Expr:
     return stacks.decoder(config, run, n_layer * layer, rms_norm, rotated=turned)
 
 
-def _ssm_width(config: Config) -> Expr:
-    inner = config.get("mamba_d_ssm")
-    return (config["mamba_expand"] * d_model if inner is None else S(inner)) / n_ssm_head
-
-
 FALCON_H1 = Family(
     "falcon_h1",
     "Zuo et al., Falcon-H1: A Family of Hybrid-Head Language Models, 2025, arXiv:2507.22448",
     _falcon_h1,
     _DUAL + _MIXER + PLACES,
-    fields={"d_ssm_head": Field("mamba_d_head", _ssm_width)},
+    fields={"d_ssm_head": Field("mamba_d_head", _head_width)},
     divides=_DIVIDES,
 )
 

@@ -8,13 +8,14 @@ divides n_seq. Tokens after others, as in decoding, cost what the recurrence cos
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
-from sympy import Expr, Rational, ceiling
+from sympy import Expr, ceiling
 
 from symflops.architectures import stacks
 from symflops.architectures.family import Family
-from symflops.architectures.fields import Config, Field
+from symflops.architectures.fields import Config, Field, positive_integer
 from symflops.architectures.runs import Run
 from symflops.errors import ConfigError
 from symflops.layers.convolution import over_sequence, over_window
@@ -29,7 +30,7 @@ LOW_RANK = ceiling(d_model / 16)
 
 
 Biases = tuple[str, str, str]
-"""The fields of a config that say whether there are biases: of the projection in, the convolution, the projection out."""
+"""Fields of a config that say whether there are biases: of the projection in, the convolution, the projection out."""
 BIASES: Biases = ("use_bias", "use_conv_bias", "use_bias")
 
 
@@ -62,22 +63,18 @@ def _mamba(config: Config, run: Run) -> Expr:
 
 
 def _mamba2(config: Config, run: Run) -> Expr:
-    inner, heads = config["expand"] * config["hidden_size"], config["num_heads"] * config["head_dim"]
-    if inner != heads:
-        raise ConfigError(f"expand*hidden_size = {inner} is not num_heads*head_dim = {heads}, which are one width")
+    first, second = (
+        prod(positive_integer(name, config[name]) for name in names)
+        for names in (("expand", "hidden_size"), ("num_heads", "head_dim"))
+    )
+    if first != second:
+        raise ConfigError(f"expand*hidden_size = {first} is not num_heads*head_dim = {second}, which are one width")
     return _stack(config, run, dual(config, run, StateHeads(n_head, d_head, n_ssm_group)))
 
 
-def expanded(field: str) -> Field:
-    """The channels of a layer: a multiple of the model's width."""
-
-    def inner(config: Config) -> Expr:
-        factor = config[field]
-        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
-            raise ConfigError(f"{field} is {factor!r}; it must be a whole number, at least 1")
-        return Rational(factor) * d_model
-
-    return Field("", inner)
+def _expanded(config: Config) -> Expr | None:
+    """The channels of a layer, where the config leaves them to the code: a multiple of the model's width."""
+    return positive_integer("expand", config["expand"]) * d_model if "expand" in config else None
 
 
 _OUTER = """
@@ -103,7 +100,7 @@ MAMBA = Family(
     project_out backbone.layers.*.mixer.out_proj
     """,
     fields={
-        "d_inner": Field("intermediate_size", expanded("expand").absent),
+        "d_inner": Field("intermediate_size", _expanded),
         "r_dt": Field("time_step_rank", LOW_RANK),
     },
 )
