@@ -28,7 +28,7 @@ HEADS = StateHeads(n_ssm_head, d_ssm_head, n_ssm_group)
 
 
 def in_turn(run: Run, attention: Expr, mixer: Expr, feedforward: Expr) -> Expr:
-    """Layers that are alike but for what mixes their tokens: attention in n_layer_attention, the mixer in the others."""
+    """Layers alike but for what mixes their tokens: attention in n_layer_attention of them, the mixer in the others."""
     mixed = n_layer_attention * attention + (n_layer - n_layer_attention) * mixer
     return n_layer * stacks.layer(run, rms_norm, S.Zero, feedforward) + mixed
 
@@ -79,7 +79,7 @@ _MIXER = """
 _DUAL = """
     time_step     model.layers.*.mamba:dt_bias
     gain          model.layers.*.mamba.norm
-    Scan/scores inside chunk_states between outside output model.layers.*.mamba
+    *Scan/scores inside chunk_states between outside output model.layers.*.mamba
 """
 _DIVIDES = (*GROUPS, ("n_ssm_group", "n_ssm_head"), ("n_chunk", "n_seq"))
 
