@@ -4,6 +4,7 @@ A head of d_head channels keeps d_head x n_state numbers that decay together. Ov
 chunk by chunk (section 6): inside a chunk of n_chunk tokens as an attention whose weights are C*B times a decay, which
 is masked and without softmax; between chunks through one state for each, so that almost all work is matmuls.
 
+>>> from sympy import Integer
 >>> from symflops.measures import flops
 >>> from symflops.notation import d_head, n_batch, n_head, n_seq, n_ssm_group
 >>> heads = StateHeads(n_head, d_head, n_ssm_group)
@@ -29,7 +30,7 @@ from symflops.layers.feedforward import activation_step
 from symflops.layers.linear import Bias
 from symflops.layers.ssm import gate_step, mixer_in, mixer_out, skip_step, softplus
 from symflops.layers.stream import STREAM, Stream
-from symflops.masks import AttendedPairs, Causal
+from symflops.masks import AttendedPairs, triangular
 from symflops.networks import Block
 from symflops.notation import n_chunk, n_state
 from symflops.operations import Contraction, Operation
@@ -62,6 +63,20 @@ _CHUNKED, _PAIRS, _STATES = (
 _BETWEEN = "[batch head query key]"
 
 
+class Earlier(AttendedPairs):
+    """Of some positions each sees itself and those before it: the decays of a scan. No cache keeps what they read.
+
+    >>> Earlier(3, 3).doit()
+    6
+    """
+
+    def attends(self, i: int, j: int) -> bool:
+        return j <= i
+
+    def _exact(self) -> Expr:
+        return triangular(self.n_query)
+
+
 @dataclass(frozen=True)
 class StateHeads:
     """Heads of a state space layer: how many, how wide, and the groups that share B and C among their heads."""
@@ -86,6 +101,7 @@ def chunks(tokens: Expr) -> Expr:
 
     A closed form in n_seq so holds where n_chunk divides n_seq.
 
+    >>> from sympy import Integer
     >>> chunks(Integer(100)).subs(n_chunk, 64), chunks(Symbol("n")) * n_chunk
     (2, n)
     """
@@ -100,7 +116,7 @@ def chunked_scan(heads: StateHeads, stream: Stream = STREAM) -> Block:
     """
     count = chunks(stream.seq)
     sizes = {**_sizes(heads, stream), "chunk": count, "token": n_chunk}
-    inside, between = Causal(n_chunk, n_chunk), Causal(count + 1, count + 1)
+    inside, between = Earlier(n_chunk, n_chunk), Earlier(count + 1, count + 1)
     return Block(
         "State space: Scan",
         Add(*_fed(heads, stream), *_inside(sizes, inside), *_to_states(sizes), *_between(sizes, between), *_out(sizes)),

@@ -44,10 +44,11 @@ def _gated(config: Config, run: Run) -> Expr:
 
 def _check_width(config: Config) -> None:
     """Refuse heads that do not fill the channels: those the config says, else a multiple of the model's width."""
-    said, heads, wide = (config.get(name) for name in ("mamba_d_ssm", "mamba_n_heads", "mamba_d_head"))
+    said, wide = config.get("mamba_d_ssm"), config["mamba_d_head"]
     parts = ("mamba_expand", "hidden_size") if said is None else ("mamba_d_ssm",)
     inner = prod(positive_integer(name, config[name]) for name in parts)
-    if inner % positive_integer("mamba_n_heads", heads) or wide not in (None, "auto", inner // heads):
+    heads = positive_integer("mamba_n_heads", config["mamba_n_heads"])
+    if inner % heads or wide not in (None, "auto", inner // heads):
         raise ConfigError(f"mamba_n_heads = {heads} heads of mamba_d_head = {wide} are not {inner} channels")
 
 
