@@ -53,7 +53,8 @@ def _weights(operation: Operation) -> frozenset[str]:
 def _without_gradients(operation: Operation, operands: frozenset[str]) -> Operation:
     """The operation with more operands that need no gradient."""
     fixed = Tuple(*(as_str(name) for name in sorted(operation.constants | operands)))
-    return operation.func(*operation.args[:5], fixed, *operation.args[6:])
+    same: Operation = operation.func(*operation.args[:5], fixed, *operation.args[6:])
+    return same
 
 
 def with_lora(network: Expr, rank: Expr | int, targets: tuple[str, ...] = TARGETS) -> Expr:
