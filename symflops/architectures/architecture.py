@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sympy import Expr, Integer
 
 from symflops.architectures.family import Family
-from symflops.architectures.fields import Config, Field, fields_of, overridden, positive_integer
+from symflops.architectures.fields import Config, Field, defaults, fields_of, overridden, positive_integer
 from symflops.architectures.runs import Run, chunk
 from symflops.conventions import TORCH, Convention
 from symflops.errors import SizeError, UnknownName
@@ -44,6 +44,14 @@ class Architecture:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _builder(), (self.name, dict(self.config), self.source, self.attention)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know of the figures: they are of the known class, whichever the config names."""
+        known, named = defaults()[self.family.name]["class"], self.config.get("architectures") or []
+        if not named or known in named:
+            return ()
+        return (f"the config is of {', '.join(map(str, named))}; the figures are those of {known}",)
 
     @cached_property
     def network(self) -> Expr:

@@ -78,7 +78,7 @@ def _architecture(model: Architecture, n_batch: int, lengths: Asked, chosen: Con
         "tokens": lengths.computed,
         "sizes": dict(model.sizes),
         "source": model.source,
-        "notes": [beyond] if lengths.whole > context else [],
+        "notes": [*model.notes, *([beyond] if lengths.whole > context else [])],
     }
 
 
