@@ -170,7 +170,7 @@ _TERMS = (
     Term(
         "n_ssm_head",
         _sub("n", "ssm head"),
-        "heads of a state space layer beside attention",
+        "heads of a state space layer",
         "heads",
         {"hf": "mamba_n_heads"},
     ),

@@ -63,8 +63,9 @@ class Architecture:
         return self.family.compose(self.config, run)
 
     def of_length(self, n_seq: int) -> Expr:
-        """The operations of whole sequences of so many tokens: in n_seq, unless the code fills up whole chunks."""
-        if all(number != "n_seq" for _, number in self.family.divides):
+        """The operations of whole sequences of so many tokens: in n_seq, unless the code fills up the last chunk."""
+        chunks = (self.sizes.get(divisor, 1) for divisor, number in self.family.divides if number == "n_seq")
+        if not any(n_seq % size for size in chunks):
             return self.network
         return self.at_run(Run(Integer(n_seq), Integer(n_seq), self.attention))
 
