@@ -50,7 +50,7 @@ def mixer_in(width: Expr, bias: Bias, stream: Stream = STREAM) -> Block:
 
 def mixer_out(width: Expr, bias: Bias, stream: Stream = STREAM) -> Block:
     """Back to the residual stream."""
-    return Block("State space: Out", linear("project_out", width, stream.width, "state space", bias, stream))
+    return Block("State space: Out", linear("project_out", width, stream.width, "project", bias, stream))
 
 
 def selection(stream: Stream = STREAM) -> Block:
