@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from symflops.architectures.families import deepseek, experts, falcon, gpt, llama
+from symflops.architectures.families import deepseek, experts, falcon, gpt, hybrid, llama, mamba
 from symflops.architectures.family import Family
 
+_ALL = (gpt, falcon, llama, experts, deepseek, mamba, hybrid)
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {family.name: family for families in (gpt, falcon, llama, experts, deepseek) for family in families.FAMILIES}
+    {family.name: family for families in _ALL for family in families.FAMILIES}
 )
