@@ -14,7 +14,8 @@ SOURCES = sorted([*(ROOT / "symflops").rglob("*.py"), *(ROOT / "derivations").rg
 ORDER = (
     "errors", "notation", "expressions", "proof", "declarations", "formulas", "masks", "nodes", "operations",
     "elementwise", "networks", "conventions", "totals", "measures", "layers", "architectures", "derivation", "emit",
-    "sizes", "sweeps", "evaluate", "render", "evidence", "catalogue", "certified", "tracing", "cli",
+    "sizes", "sweeps", "evaluate", "render", "evidence", "catalogue", "certified", "questions", "pictures", "tracing",
+    "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""
 COMPILES = {ROOT / "symflops" / "evaluate.py"}

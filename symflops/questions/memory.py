@@ -1,0 +1,107 @@
+"""The cache of keys and values against the weights.
+
+>>> cache_equals_weights("llama2-7b").tokens
+tokens whose cache is as large as the weights
+    = (d_model*(n_layer*(3*d_ff + 2*d_head*(n_head + n_kv_head) + 2) + 2*n_vocab + 1))/(2*d_head*n_kv_head*n_layer)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sympy import Add, Expr, Min, Mul, expand, floor
+
+from symflops.declarations import Tensor
+from symflops.masks import Causal, SlidingWindow
+from symflops.measures import params
+from symflops.networks import uses
+from symflops.notation import n_batch, n_seq
+from symflops.operations import Operation
+from symflops.questions.answers import Answer, Case, Reply
+from symflops.questions.crossings import crossing
+from symflops.questions.subjects import TOKENS, Given, Subject, exact_number, ratio, subject
+
+BYTES = 2
+"""Bytes of an element where nothing else is said: bfloat16."""
+
+
+@dataclass(frozen=True, repr=False)
+class CacheAndWeights(Reply):
+    """When the cache holds as many bytes as the weights: the tokens, the length of one sequence, the sequences."""
+
+    tokens: Answer
+    length: Answer
+    batch: Answer
+
+
+def cache_equals_weights(
+    given: Given,
+    length: int | None = None,
+    weight_bytes: int | Fraction = BYTES,
+    cache_bytes: int | Fraction = BYTES,
+) -> CacheAndWeights:
+    """When the cache holds as many bytes as the weights: in tokens, in the length of one sequence, in sequences.
+
+    A window keeps no more keys than it is long, so that the cache does not grow with every token, and there is no
+    answer in tokens alone. ``length`` is that of the sequences, by default the model's context; ``weight_bytes`` and
+    ``cache_bytes`` are those of one element. Raises `SizeError` for a number that is not positive and exact.
+    """
+    of = subject(given)
+    n_tokens = of.length(length)
+    weights = params(of.network) * exact_number("weight_bytes", weight_bytes)
+    cache = expand(cache_elements(of.network) * exact_number("cache_bytes", cache_bytes))
+    at = "" if n_tokens is None else f" of {n_tokens:,} tokens"
+    return CacheAndWeights(
+        f"{of.name}: the cache against the weights",
+        (f"{weight_bytes} bytes for each parameter, {cache_bytes} for each element of the cache.",),
+        _tokens(weights, cache, of),
+        crossing("n_seq, the cache of one sequence as large as the weights", cache.subs(n_batch, 1), weights, of),
+        _quotient(f"n_batch, the cache of sequences{at} as large as the weights", weights, cache / n_batch, of, n_tokens),
+    )
+
+
+def _tokens(weights: Expr, cache: Expr, of: Subject) -> Answer:
+    quantity, each = "tokens whose cache is as large as the weights", expand(cache / TOKENS)
+    if each.has(n_seq):
+        return Answer(quantity, note="the cache does not grow with every token")
+    return _quotient(quantity, weights, each, of, None)
+
+
+def _quotient(quantity: str, weights: Expr, each: Expr, of: Subject, length: int | None) -> Answer:
+    """How many times ``each`` are as much as the weights, and from how many on they are more."""
+    if each == 0:
+        return Answer(quantity, note="never: nothing is cached")
+    form = ratio(weights, each)
+    value = of.value(form, length)
+    return Answer(quantity, (Case(form),), value, None if value is None else int(floor(value)) + 1)
+
+
+def cache_elements(network: Expr) -> Expr:
+    """Elements of the keys and values that decoding keeps for whole sequences; a window keeps as many as it is long.
+
+    They are the operands with an axis ``key`` and none ``query`` of operations under a causal mask, each once.
+    """
+    kept = {}
+    for use in uses(network):
+        for tensor in _kept(use.operation):
+            place = use.path.rpartition("/")[0], tensor, use.operation.args[2], use.operation.mask
+            kept[place] = use.runs * _elements(use.operation, tensor)
+    return expand(Add(*kept.values()))
+
+
+def _kept(operation: Operation) -> tuple[Tensor, ...]:
+    if not isinstance(operation.mask, Causal):
+        return ()
+    operands = (each for each in operation.sentence.operands if not each.is_parameter)
+    return tuple(
+        each
+        for each in operands
+        if "key" in each.axes and "query" not in each.axes and each.name not in operation.constants
+    )
+
+
+def _elements(operation: Operation, tensor: Tensor) -> Expr:
+    mask = operation.mask
+    reach = {"key": Min(mask.n_key, mask.args[2])} if isinstance(mask, SlidingWindow) else {}
+    return Mul(*({**operation.sizes, **reach}[axis] for axis in tensor.axes))
