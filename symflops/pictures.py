@@ -13,12 +13,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sympy import Add, Expr
+from sympy import Add, Expr, ceiling
 
 from symflops.conventions import TORCH, Convention, convention
 from symflops.errors import SizeError, SymflopsError
@@ -38,11 +37,12 @@ ALL = "all together"
 _POINTS = 200
 _WIDTH, _HEIGHT, _MARGIN, _DPI = 11.0, 3.6, 1.2, 150
 _GREY = "#595959"
+_CORE, _LEAST, _LONGEST = "scores and mix", 16, 40
 # Colours of Okabe and Ito, Color Universal Design, 2008, which colour-blind readers tell apart; dashes tell them apart
 # in grey.
 STYLES: Mapping[str, tuple[str, str, float]] = MappingProxyType(
     {
-        "scores and mix": ("#D55E00", "solid", 2.4),
+        _CORE: ("#D55E00", "solid", 2.4),
         "feed-forward": ("#0072B2", "solid", 2.4),
         "experts": ("#0072B2", "dashed", 2.4),
         "queries, keys, values": ("#009E73", "solid", 1.5),
@@ -56,6 +56,7 @@ STYLES: Mapping[str, tuple[str, str, float]] = MappingProxyType(
 )
 """Colour, dashes and width of the line of each group."""
 _OTHER = ("#000000", "dashdot", 1.5)
+_REMARK: Mapping[str, Any] = {"textcoords": "offset points", "fontsize": "small", "va": "top", "color": _GREY}
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def panel(of: Subject, chosen: Convention, batch: int) -> Panel:
     if still_open:
         raise SizeError(f"{of.name}: a picture needs numbers for {', '.join(sorted(still_open))}")
     overtakes, context = attention_overtakes(of, chosen).feedforward, of.length(None)
-    reach = max(context or 1, int(ceil((overtakes.value or 0) * 3 / 2)), 32)
+    reach = max(context or 1, int(ceiling((overtakes.value or 0) * 3 / 2)), 32)
     return Panel(of.name, {**lines, ALL: Add(*lines.values())}, overtakes, context, reach)
 
 
@@ -98,9 +99,10 @@ def draw_work(models: Sequence[Given], under: str | Convention = TORCH, batch: i
     axes = figure.subplots(len(panels), 2, squeeze=False)
     for each, (linear, logarithmic) in zip(panels, axes, strict=True):
         _draw(linear, each, range(1, each.reach + 1, max(1, each.reach // _POINTS)))
-        _draw(logarithmic, each, _geometric(16, each.reach))
-        linear.set(xlim=(0, each.reach), ylim=(0, None))
-        logarithmic.set(xscale="log", yscale="log", xlim=(16, each.reach))
+        _draw(logarithmic, each, _geometric(_LEAST, each.reach))
+        logarithmic.set(xscale="log", yscale="log")
+        _frame(linear, each, (0, each.reach), (0, 1.2), "linear axes")
+        _frame(logarithmic, each, (_LEAST, each.reach), (None, 4), "log axes")
     _label(figure, chain.from_iterable(axes), chosen, batch)
     return figure
 
@@ -116,19 +118,38 @@ def _draw(axes: Axes, of: Panel, lengths: Iterable[int]) -> None:
     for name, form in of.lines.items():
         work = compiled(form, (n_seq.name,))
         colour, dashes, width = STYLES.get(name, _OTHER)
-        axes.plot(places, [float(work(at)) for at in places], color=colour, linestyle=dashes, linewidth=width, label=name)
-    axes.set_title(of.name, loc="left", fontweight="bold")
-    if of.overtakes.value is not None:
-        _mark(axes, of)
+        axes.plot(
+            places, [float(work(at)) for at in places], color=colour, linestyle=dashes, linewidth=width, label=name
+        )
 
 
-def _mark(axes: Axes, of: Panel) -> None:
-    """A dot where attention costs as much as the feed-forward, with the length beside it."""
+def _frame(axes: Axes, of: Panel, across: tuple[int, int], up: tuple[float | None, float], kind: str) -> None:
+    """Limits with room for remarks, titles, the model's context, and where attention overtakes."""
+    axes.set(xlim=across, ylim=(up[0], up[1] * axes.get_ylim()[1]))
+    name = of.name if len(of.name) <= _LONGEST else f"…{of.name[-_LONGEST:]}"
+    axes.set_title(name, loc="left", fontweight="bold", parse_math=False)
+    axes.set_title(kind, loc="right", fontsize="small", color=_GREY)
+    if of.context is not None:
+        _upright(axes, float(of.context), f"context {of.context:,}", 1)
+    if of.overtakes.value is None:
+        note = "overtakes from the first token on" if of.overtakes.first else "never overtakes"
+        axes.annotate(note, (1, 1), xytext=(-4, -2), ha="right", **_REMARK, xycoords="axes fraction")
+        return
     at = of.overtakes.value
-    height = float(compiled(of.lines["scores and mix"], (n_seq.name,))(int(ceil(at))))
-    axes.axvline(float(at), color=_GREY, linewidth=0.8, linestyle="dotted")
+    height = float(compiled(of.lines[_CORE], (n_seq.name,))(int(ceiling(at))))
     axes.plot([float(at)], [height], marker="o", markersize=6, color="#000000", linestyle="none")
-    axes.annotate(f"n_seq = {shown(at)}", (float(at), height), xytext=(-6, 6), textcoords="offset points", ha="right")
+    _upright(axes, float(at), f"overtakes at {shown(at)}", 0)
+
+
+def _upright(axes: Axes, at: float, said: str, row: int) -> None:
+    """A length as a thin upright line, with what it is beside its top; ``row`` keeps two of them apart."""
+    axes.axvline(at, color=_GREY, linewidth=0.8, linestyle="dotted" if row else "solid", zorder=1)
+    place = axes.transAxes.inverted().transform(axes.transData.transform((at, 1)))[0]
+    side, ha = (4, "left") if place < 0.35 else (-4, "right")
+    text = axes.annotate(
+        said, (at, 1), xytext=(side, -2 - 12 * row), ha=ha, **_REMARK, xycoords=("data", "axes fraction")
+    )
+    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
 
 
 def _label(figure: Figure, axes: Iterable[Axes], chosen: Convention, batch: int) -> None:
@@ -143,11 +164,13 @@ def _label(figure: Figure, axes: Iterable[Axes], chosen: Convention, batch: int)
         left.set_ylabel(f"{chosen.unit}s for one token")
     for below in every[-2:]:
         below.set_xlabel("n_seq, tokens in a sequence")
-    named = {line.get_label(): line for each in every for line in each.get_lines() if not str(line.get_label()).startswith("_")}
-    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=5, frameon=False)
+    shown_as = {str(line.get_label()): line for each in every for line in each.get_lines()}
+    named = {label: line for label, line in shown_as.items() if not label.startswith("_")}
+    ncols = len(named) if len(named) < 7 else -(-len(named) // 2)
+    figure.legend(list(named.values()), list(named), loc="outside upper center", ncols=ncols, frameon=False)
     sequences = "1 sequence" if batch == 1 else f"{batch:,} sequences"
-    said = f"Forward pass of {sequences}; convention {chosen.name}: {chosen.title}; left linear, right logarithmic. "
-    figure.supxlabel(f"{said}Dot: attention costs as much as the feed-forward.", fontsize="small", color=_GREY)
+    said = f"Forward pass of {sequences}; convention {chosen.name}: {chosen.title}; "
+    figure.supxlabel(f"{said}dot: scores and mix cost as much as the feed-forward", fontsize="small", color=_GREY)
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -191,4 +214,6 @@ def need_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
-        raise SymflopsError(f"a picture needs matplotlib ({error}); install it with: pip install 'symflops[plot]'") from None
+        raise SymflopsError(
+            f"a picture needs matplotlib ({error}); install it with: pip install 'symflops[plot]'"
+        ) from None

@@ -1,5 +1,6 @@
 """Answers: a closed form, where it holds, and its exact value at a model's sizes.
 
+>>> from sympy import Integer
 >>> from symflops.notation import d_ff, n_layer
 >>> answer = Answer("n_seq of the example", (Case(3 * d_ff / 2),), Integer(21504), first=21505)
 >>> answer.form, answer.value, answer.first
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sympy import And, Expr, Integer, Rational, floor
+from sympy import And, Expr, Rational, floor
 from sympy.logic.boolalg import Boolean
 
 from symflops.notation import TERMS
@@ -74,7 +75,12 @@ class Answer:
             yield self.quantity, "none", "", self.at_sizes()
         for number, case in enumerate(self.cases):
             first = number == 0
-            yield self.quantity if first else "", case.form, _where(case) or "all sizes", self.at_sizes() if first else ""
+            yield (
+                self.quantity if first else "",
+                case.form,
+                _where(case) or "all sizes",
+                self.at_sizes() if first else "",
+            )
 
     def lines(self) -> Iterator[str]:
         """Lines for a terminal: the quantity, then what it equals."""
@@ -169,7 +175,7 @@ def _where(case: Case) -> str:
 def exact(value: Expr) -> int | str:
     """An integer as such, any other number as text without rounding.
 
-    >>> exact(Integer(3)), exact(Rational(1, 3))
+    >>> exact(Rational(6, 2)), exact(Rational(1, 3))
     (3, '1/3')
     """
     return int(value) if value.is_Integer else str(value)

@@ -3,7 +3,15 @@
 The core of attention is what runs over pairs of tokens, scores and mix; its work for one token grows with the length,
 that of everything else does not.
 
->>> print(attention_overtakes("llama3-8b"))
+>>> attention_overtakes("llama3-8b", "exact")
+llama3-8b: where attention overtakes (convention exact)
+  n_seq, attention as the feed-forward
+      = 3*d_ff*d_model/(d_head*n_head) - 1
+      = 43,007; more from 43,008 on
+  n_seq, attention as all other work
+      = 3*d_ff*d_model/(d_head*n_head) + 2*d_model + 2*d_model*n_kv_head/n_head - 1
+      = 53,247; more from 53,248 on
+Attention is its core, scores and mix; layers only, without embeddings and logits.
 """
 
 from __future__ import annotations
@@ -91,4 +99,3 @@ def _share(quantity: str, part: Expr, whole: Expr, of: Subject, length: int | No
         return Answer(quantity, note="the layers cost nothing")
     form = ratio(part, whole)
     return Answer(quantity, (Case(form),), of.value(form, length))
-

@@ -163,7 +163,9 @@ class Comparison:
     def remarks(self) -> tuple[str, ...]:
         """Which models are compared beyond their context."""
         beyond = [each for each in self.models if self.n_seq > each.sizes.get("n_ctx", self.n_seq)]
-        return tuple(f"n_seq = {self.n_seq} is beyond the context of {each.name}, {each.sizes['n_ctx']}." for each in beyond)
+        return tuple(
+            f"n_seq = {self.n_seq} is beyond the context of {each.name}, {each.sizes['n_ctx']}." for each in beyond
+        )
 
     def _row(self, row: str) -> tuple[str, ...]:
         name, figure = _ROWS[row]
@@ -235,7 +237,9 @@ def _compared(model: Architecture, n_batch: int, n_seq: int, chosen: Convention)
     cache = model.at(BYTES * cache_elements(model.network), n_batch=n_batch, n_seq=n_seq)
     return Compared(
         model,
-        *(model.params(which) for which in ("all", "non_embedding", "active")),
+        model.params(),
+        model.params("non_embedding"),
+        model.params("active"),
         work("forward"),
         work("backward"),
         n_batch * n_seq,

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cmp_to_key
 
-from sympy import Expr, Ge, Le, Max, Min, Ne, Poly, S, Symbol, expand, factor, floor, sqrt
 from sympy import Eq as Equal
+from sympy import Expr, Ge, Le, Max, Min, Ne, Poly, S, Symbol, expand, factor, floor, sqrt
 from sympy.logic.boolalg import Boolean
 from sympy.polys.polyerrors import PolynomialError
 
@@ -22,7 +22,7 @@ from symflops.questions.subjects import Subject, ratio
 
 @dataclass(frozen=True)
 class Regime:
-    """A polynomial, lowest powers taken out, on the lengths at which every bound is nowhere negative."""
+    """A polynomial, common factors and powers taken out, on the lengths at which every bound is nowhere negative."""
 
     coefficients: tuple[Expr, ...]
     bounds: tuple[Expr, ...]
@@ -54,8 +54,11 @@ def regimes(form: Expr, unknown: Symbol, bounds: tuple[Expr, ...] = ()) -> Itera
     Raises `PolynomialError` where it is then no polynomial in the unknown.
 
     >>> from symflops.notation import n_window
-    >>> [each.coefficients for each in regimes(n_seq - Max(0, n_seq - n_window), n_seq)]
-    [(1, 0), (n_window,)]
+    >>> for each in regimes(2 * n_window - Max(0, n_seq - n_window), n_seq):
+    ...     print(each.coefficients, each.bounds)
+    (1,) (-n_seq + n_window,)
+    (-1, 3*n_window) (n_seq - n_window,)
+
     """
     choices = sorted((each for each in form.atoms(Max, Min) if each.has(unknown)), key=str)
     if not choices:
@@ -116,7 +119,11 @@ def _decided(
 
     found = [(value, case) for value, case in ((_at(case, of, unknown), case) for case in cases) if value is not None]
     if not found:
-        return Answer(quantity, first=1, note="at all lengths") if above(1) else Answer(quantity, note=_never(of, sides, unknown))
+        return (
+            Answer(quantity, first=1, note="at all lengths")
+            if above(1)
+            else Answer(quantity, note=_never(of, sides, unknown))
+        )
     value, case = max(found, key=lambda each: each[0])
     first = int(floor(value)) + 1
     if not above(first) or (first > 1 and above(first - 1)):
@@ -142,6 +149,11 @@ def _never(of: Subject, sides: tuple[Expr, Expr], unknown: Symbol) -> str:
 
 def _eventually(form: Expr, unknown: Symbol) -> Expr:
     """A form in the unknown alone, at lengths beyond every bound."""
-    ahead = cmp_to_key(lambda one, other: Poly(one - other, unknown).LC())
-    ends = {each: (max if isinstance(each, Max) else min)(each.args, key=ahead) for each in form.atoms(Max, Min)}
+
+    def ahead(one: Expr, other: Expr) -> int:
+        return int(Poly(one - other, unknown).LC())
+
+    ends = {
+        each: (max if isinstance(each, Max) else min)(each.args, key=cmp_to_key(ahead)) for each in form.atoms(Max, Min)
+    }
     return expand(form.xreplace(ends))

@@ -67,7 +67,9 @@ def against_dense(given: Given, n_seq: int | None = None, under: str | Conventio
         answer(f"{chosen.unit}s for one token, for each active parameter", work, active_params(of.network)),
         answer(f"{chosen.unit}s for one token, for each parameter", work, size),
         answer("parameters, over those of the dense model with a token's experts", size, params(few)),
-        answer(f"{chosen.unit}s for one token, over those of the dense model with a token's experts", work, work_of_few),
+        answer(
+            f"{chosen.unit}s for one token, over those of the dense model with a token's experts", work, work_of_few
+        ),
         answer("parameters of the dense model with all experts, over its own", params(many), size),
         answer(f"{chosen.unit}s for one token of the dense model with all experts, over its own", work_of_many, work),
     )

@@ -2,7 +2,8 @@
 
 >>> cache_equals_weights("llama2-7b").tokens
 tokens whose cache is as large as the weights
-    = (d_model*(n_layer*(3*d_ff + 2*d_head*(n_head + n_kv_head) + 2) + 2*n_vocab + 1))/(2*d_head*n_kv_head*n_layer)
+    = d_model*(n_layer*(3*d_ff + 2*d_head*(n_head + n_kv_head) + 2) + 2*n_vocab + 1)/(2*d_head*n_kv_head*n_layer)
+    ~25,705.0; more from 25,706 on
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sympy import Add, Expr, Min, Mul, expand, floor
+from sympy import Add, Eq, Expr, Min, Mul, expand, floor
+from sympy.logic.boolalg import Boolean
 
 from symflops.declarations import Tensor
 from symflops.masks import Causal, SlidingWindow
 from symflops.measures import params
 from symflops.networks import uses
-from symflops.notation import n_batch, n_seq
+from symflops.notation import n_batch, n_seq, symbol
 from symflops.operations import Operation
 from symflops.questions.answers import Answer, Case, Reply
 from symflops.questions.crossings import crossing
@@ -57,24 +59,30 @@ def cache_equals_weights(
         (f"{weight_bytes} bytes for each parameter, {cache_bytes} for each element of the cache.",),
         _tokens(weights, cache, of),
         crossing("n_seq, the cache of one sequence as large as the weights", cache.subs(n_batch, 1), weights, of),
-        _quotient(f"n_batch, the cache of sequences{at} as large as the weights", weights, cache / n_batch, of, n_tokens),
+        _quotient(
+            f"n_batch, the cache of sequences{at} as large as the weights", weights, cache / n_batch, of, n_tokens
+        ),
     )
 
 
 def _tokens(weights: Expr, cache: Expr, of: Subject) -> Answer:
-    quantity, each = "tokens whose cache is as large as the weights", expand(cache / TOKENS)
+    # No layers of some kind, such as those with windows, is what a config says: the form then holds for that.
+    none = {symbol(name): 0 for name, size in of.sizes.items() if size == 0}
+    quantity, each = "tokens whose cache is as large as the weights", expand(cache.subs(none) / TOKENS)
     if each.has(n_seq):
         return Answer(quantity, note="the cache does not grow with every token")
-    return _quotient(quantity, weights, each, of, None)
+    return _quotient(quantity, weights, each, of, None, tuple(Eq(size, 0, evaluate=False) for size in none))
 
 
-def _quotient(quantity: str, weights: Expr, each: Expr, of: Subject, length: int | None) -> Answer:
+def _quotient(
+    quantity: str, weights: Expr, each: Expr, of: Subject, length: int | None, domain: tuple[Boolean, ...] = ()
+) -> Answer:
     """How many times ``each`` are as much as the weights, and from how many on they are more."""
     if each == 0:
         return Answer(quantity, note="never: nothing is cached")
     form = ratio(weights, each)
     value = of.value(form, length)
-    return Answer(quantity, (Case(form),), value, None if value is None else int(floor(value)) + 1)
+    return Answer(quantity, (Case(form, domain),), value, None if value is None else int(floor(value)) + 1)
 
 
 def cache_elements(network: Expr) -> Expr:

@@ -1,7 +1,7 @@
 """Parameters and the rules of thumb: 2N and 6N with their exact remainders, and what embeddings are of a model.
 
 >>> embedding_share("gpt2").value
-6572544/20739968
+51281/162031
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What multiplying a size does: to parameters, to the work for one token, and to the cache.
 
 >>> scaling("gpt2", "n_layer", 2).params.value
-8729088/4608883
+272779/162031
 """
 
 from __future__ import annotations
@@ -69,4 +69,10 @@ def _changed(of: Subject, size: str, times: Rational, length: int | None) -> Map
     for name in (size, *kinds):
         if name in old and name != "n_batch" and not (old[name] * times).is_Integer:
             raise SizeError(f"{times} times {name} = {old[name]} is no whole number; give another factor")
+    new = {**old, **{name: times * old[name] for name in (size, *kinds) if name in old}}
+    for divisor, number in of.divides:
+        if divisor in new and number in new and new[number] % new[divisor]:
+            raise SizeError(
+                f"{divisor} = {new[divisor]} would not divide {number} = {new[number]}; give another factor"
+            )
     return {symbol(name): times * symbol(name) for name in (size, *kinds)}

@@ -6,7 +6,7 @@ attention grows with the square root of the depth, and the logits shrink with it
 
 >>> found = depth_or_width("gpt2", 1024)
 >>> found.cost.form
-2*N + 2*sqrt(3)*sqrt(N)*sqrt(n_layer)*n_seq/3 + sqrt(3)*sqrt(N)*n_vocab/(3*sqrt(n_layer))
+2*sqrt(3)*sqrt(N)*sqrt(n_layer)*n_seq/3 + sqrt(3)*sqrt(N)*n_vocab/(3*sqrt(n_layer)) + 2*N
 >>> found.cheapest.form, found.cheapest.value
 (n_vocab/(2*n_seq), 50257/2048)
 """
@@ -24,7 +24,7 @@ from symflops.conventions import TORCH, Convention, convention
 from symflops.errors import SizeError
 from symflops.evaluate import compiled
 from symflops.measures import flops, params_without
-from symflops.notation import d_model, n_batch, n_layer, n_seq, n_vocab, symbol
+from symflops.notation import d_model, n_layer, n_seq, n_vocab, symbol
 from symflops.questions.answers import Answer, Case, Reply, exact, shown
 from symflops.questions.subjects import TOKENS, Given, Subject, ratio, subject, title, work
 from symflops.render.document import Table
@@ -40,8 +40,8 @@ _ROWS = 9
 class Choice:
     """One depth and width, with its exact N and work for one token.
 
-    ``difference`` is how far N is from the model's, as a share; ``equal`` the work less that of the parameters beyond the
-    model's N, or with what is missing; ``attention`` the share of attention's core in the work.
+    ``difference`` is how far N is from the model's, as a share; ``equal`` the work less that of the parameters beyond
+    the model's N, or with what is missing; ``attention`` the share of attention's core in the work.
     """
 
     n_layer: int
@@ -95,34 +95,37 @@ def depth_or_width(given: Given, length: int | None = None, under: str | Convent
     sizes or without n_layer and d_model.
     """
     of, chosen = subject(given), convention(under)
-    if not {"n_layer", "d_model"} <= of.sizes.keys():
-        raise SizeError(f"{of.name}: depth or width needs a model with sizes, n_layer and d_model among them")
     tokens = of.length(length)
+    if tokens is None or not {"n_layer", "d_model"} <= of.sizes.keys():
+        raise SizeError(f"{of.name}: depth or width needs a model with sizes, n_layer and d_model among them")
     shape = _Shape(of, _proportions(of))
-    works = (flops(of.network, chosen).expr, work(of, chosen).core)
-    cost, core = (shape.form(each / TOKENS) for each in works)
     parameters = shape.form(params_without(of.network))
+    cost = shape.form(flops(of.network, chosen).expr / TOKENS)
+    core = shape.form(work(of, chosen).core / TOKENS)
     quadratic, price = _quadratic(parameters, cost, of)
     every = shape.choices(parameters, cost, core, tokens, price)
     best = min(every, key=lambda each: each.equal)
-    width = sqrt(N / quadratic)
-    dropped = parameters - quadratic * d_model**2
-    lost = float(100 * Rational(of.at(dropped)) / Rational(of.at(parameters)))
+    width, n = sqrt(N / quadratic), of.at(parameters)
+    at = f"for one token, at n_layer = {of.sizes['n_layer']}"
     return DepthOrWidth(
         title(f"depth or width at n_seq = {tokens:,}", of, chosen),
-        (
-            f"The closed forms drop {dropped} of N, which is {lost:.3g}% at the model's sizes, and take "
-            f"d_model = {width} as if every number were a width.",
-            f"The table is exact; at equal N, a parameter more or less than the model's counts {price} {chosen.unit}s, "
-            f"and all else is left as it is. No whole width within {100 * _NEAR}% of N costs less than the best.",
-        ),
-        *(
-            _answer(f"C_forward {what}for one token, at n_layer = {of.sizes['n_layer']}", each, parameters, width, of, tokens)
-            for what, each in (("", cost), ("of attention ", core))
-        ),
+        _remarks(parameters - quadratic * d_model**2, width, n, of, f"{price} {chosen.unit}s"),
+        _answer(f"C_forward {at}", _by_depth(cost, width), n, of, tokens),
+        _answer(f"C_forward of attention {at}", _by_depth(core, width), n, of, tokens),
         _cheapest(cost, quadratic, of, tokens),
         _thinned(every, best, of.sizes["d_model"]),
         best,
+    )
+
+
+def _remarks(dropped: Expr, width: Expr, n: Expr, of: Subject, price: str) -> tuple[str, ...]:
+    share = float(100 * of.at(dropped) / n)
+    return (
+        f"The closed forms drop {dropped} of N, which is {share:.3g}% at the model's sizes, and take d_model = {width} "
+        f"as if every number were a width.",
+        f"The table is exact; at equal N, a parameter more or less than the model's counts {price}, and all else is "
+        f"left as it is. Of all widths, each at the depth nearest to N and within {100 * _NEAR}% of it, none costs "
+        f"less than the best.",
     )
 
 
@@ -157,7 +160,7 @@ class _Shape:
         sizes, step = self.of.sizes, self._step(d_model)
         here = {n_seq: tokens, n_vocab: sizes.get("n_vocab", 1)}
         count, works, part = (compiled(each.subs(here), ("n_layer", "d_model")) for each in (parameters, cost, core))
-        goal = count(sizes["n_layer"], sizes["d_model"])
+        goal = int(count(sizes["n_layer"], sizes["d_model"]))
         found = []
         for width in range(-(-sizes["d_model"] // (4 * step)) * step, 4 * sizes["d_model"] + 1, step):
             depth = self._depth(count, goal, width)
@@ -183,10 +186,13 @@ def _quadratic(parameters: Expr, cost: Expr, of: Subject) -> tuple[Expr, Rationa
     return of_n, Rational(of.at(of_cost / of_n))
 
 
-def _answer(quantity: str, form: Expr, parameters: Expr, width: Expr, of: Subject, tokens: int) -> Answer:
-    """A closed form in n_layer at equal N, its value at the model's depth."""
-    narrow = collect(expand(form.subs(d_model, width)), (sqrt(n_layer), 1 / sqrt(n_layer)), func=factor)
-    return Answer(quantity, (Case(narrow),), of.value(narrow.subs(N, of.at(parameters)), tokens))
+def _by_depth(form: Expr, width: Expr) -> Expr:
+    """A closed form in n_layer at equal N, sorted by its powers."""
+    return collect(expand(form.subs(d_model, width)), (sqrt(n_layer), 1 / sqrt(n_layer)), func=factor)
+
+
+def _answer(quantity: str, form: Expr, n: Expr, of: Subject, tokens: int) -> Answer:
+    return Answer(quantity, (Case(form),), of.value(form.subs(N, n), tokens))
 
 
 def _cheapest(cost: Expr, quadratic: Expr, of: Subject, tokens: int | None) -> Answer:
@@ -194,7 +200,9 @@ def _cheapest(cost: Expr, quadratic: Expr, of: Subject, tokens: int | None) -> A
     quantity = "n_layer that costs least"
     powers = Poly(cost, d_model)
     linear, constant, square = (powers.coeff_monomial(d_model**power) for power in (1, 0, 2))
-    simple = not (constant.has(n_layer) or (square / quadratic).cancel().has(n_layer) or quadratic.subs(n_layer, 0) != 0)
+    simple = not (
+        constant.has(n_layer) or (square / quadratic).cancel().has(n_layer) or quadratic.subs(n_layer, 0) != 0
+    )
     if not simple or powers.degree() > 2 or Poly(linear, n_layer).degree() > 1:
         return Answer(quantity, note="no closed form; the best of the choices is exact")
     growing, shrinking = (Poly(linear, n_layer).coeff_monomial(n_layer**power) for power in (1, 0))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from sympy import Add, Basic, Expr, Rational, cancel, expand, fraction
 
@@ -44,11 +44,15 @@ GROUPS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Subject:
-    """A network, and the sizes that make it a model; none for a network in symbols."""
+    """A network, and the sizes that make it a model; none for a network in symbols.
+
+    ``divides`` are pairs of sizes of which the first divides the second.
+    """
 
     name: str
     network: Expr
     sizes: Mapping[str, int]
+    divides: tuple[tuple[str, str], ...] = ()
 
     def at(self, form: Basic, **more: int) -> Basic:
         """A closed form at the sizes, exactly; one sequence unless ``more`` says otherwise."""
@@ -69,7 +73,7 @@ class Subject:
         return self.sizes.get("n_ctx")
 
 
-Given = str | Path | Expr | Architecture | Mapping[str, Any] | Subject
+Given: TypeAlias = "str | Path | Expr | Architecture | Mapping[str, Any] | Subject"
 """A model by name, config or value, or a network."""
 
 
@@ -84,7 +88,9 @@ def subject(given: Given) -> Subject:
         uses(given)
         return Subject("network", given, MappingProxyType({}))
     model = given if isinstance(given, Architecture) else architecture(given)
-    return Subject(model.name, model.network, model.sizes)
+    own_width = "d_head" in {each.name for each in model.network.free_symbols}
+    heads = () if own_width else (("n_head", "d_model"),)
+    return Subject(model.name, model.network, model.sizes, (*model.family.divides, *heads))
 
 
 @dataclass(frozen=True)
