@@ -69,9 +69,8 @@ def test_every_preset_is_the_number_of_parameters_of_the_real_module(name: str) 
     model, entry = architecture(name), presets()[name]
     assert all(model.params(which) == entry[key] for key, which in _PUBLISHED.items() if key in entry)
     built = build(dict(model.config))
-    heads = model.sizes["n_head"] * model.sizes.get("d_head", 0)
     # transformers' GPT-2 has no head size of its own: a reference module stands in for it.
-    assert ("transformers" in built.source) == (heads in (0, model.sizes["d_model"]))
+    assert ("transformers" in built.source) == (name not in ("gpt3-xl", "gpt3-13b"))
     assert model.params() == sum(parameter.numel() for parameter in built.module.parameters())
 
 
@@ -209,6 +208,7 @@ def test_eager_attention_against_a_fused_kernel_is_refuted() -> None:
 
 
 _LLAMA: Mapping[str, Any] = SMALL["llama"]
+_WINDOWED: Mapping[str, Any] = {**_LLAMA, "model_type": "gemma2", "head_dim": 6}
 BAD: dict[str, Any] = {
     "name": "gpt-5-enormous",
     "no model_type": {"n_layer": 2},
@@ -232,6 +232,9 @@ BAD: dict[str, Any] = {
     "share is text": {"model_type": "gpt_neox", "rotary_pct": "much"},
     "rope_parameters is text": {"model_type": "gpt_neox", "rope_parameters": "much"},
     "activation is a number": {**_LLAMA, "hidden_act": 3},
+    "unknown kind of layer": {**_WINDOWED, "layer_types": ["full_attention", "spiral_attention"]},
+    "kinds of other layers": {**_WINDOWED, "layer_types": ["full_attention"]},
+    "pattern of other layers": {"model_type": "gpt_neo", "num_layers": 3, "attention_types": [[["local"], 2]]},
     "nothing": None,
     "number": 3,
 }
@@ -242,6 +245,17 @@ def test_a_bad_config_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(SymflopsError) as refusal:
         architecture(BAD[name]).params()
     assert "\n" not in str(refusal.value)
+
+
+def test_a_config_of_another_class_is_said_to_be_one() -> None:
+    named = architecture({**_LLAMA, "architectures": ["LlamaForSequenceClassification"]})
+    assert "LlamaForSequenceClassification" in named.notes[0] and "LlamaForCausalLM" in named.notes[0]
+    assert architecture({**_LLAMA, "architectures": ["LlamaForCausalLM"]}).notes == architecture(_LLAMA).notes == ()
+
+
+def test_unknown_families_are_sent_to_the_trace() -> None:
+    with pytest.raises(SymflopsError, match=r"'gemma3_text'.*symflops trace hf:gemma3"):
+        architecture({"model_type": "gemma3"})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"model_type": 3}', "\x00", "[" * 100_000])

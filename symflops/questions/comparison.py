@@ -22,10 +22,11 @@ from symflops.measures import Phase
 from symflops.notation import TERMS
 from symflops.questions.answers import Answer, Reply, exact, shown
 from symflops.questions.attention import Overtaking, attention_overtakes, attention_share
-from symflops.questions.memory import BYTES, cache_elements, cache_equals_weights
+from symflops.questions.memory import BYTES, cache_equals_weights
 from symflops.questions.parameters import against_6n, embedding_share
 from symflops.questions.subjects import Given
 from symflops.render.document import Cell, Document, Prose, Table
+from symflops.serving import cache_elements
 
 
 @dataclass(frozen=True)

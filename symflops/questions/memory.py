@@ -11,18 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sympy import Add, Eq, Expr, Min, Mul, expand, floor
+from sympy import Eq, Expr, expand, floor
 from sympy.logic.boolalg import Boolean
 
-from symflops.declarations import Tensor
-from symflops.masks import Causal, SlidingWindow
 from symflops.measures import params
-from symflops.networks import uses
 from symflops.notation import n_batch, n_seq, symbol
-from symflops.operations import Operation
 from symflops.questions.answers import Answer, Case, Reply
 from symflops.questions.crossings import crossing
 from symflops.questions.subjects import TOKENS, Given, Subject, exact_number, ratio, subject
+from symflops.serving import cache_elements
 
 BYTES = 2
 """Bytes of an element where nothing else is said: bfloat16."""
@@ -83,33 +80,3 @@ def _quotient(
     form = ratio(weights, each)
     value = of.value(form, length)
     return Answer(quantity, (Case(form, domain),), value, None if value is None else int(floor(value)) + 1)
-
-
-def cache_elements(network: Expr) -> Expr:
-    """Elements of the keys and values that decoding keeps for whole sequences; a window keeps as many as it is long.
-
-    They are the operands with an axis ``key`` and none ``query`` of operations under a causal mask, each once.
-    """
-    kept = {}
-    for use in uses(network):
-        for tensor in _kept(use.operation):
-            place = use.path.rpartition("/")[0], tensor, use.operation.args[2], use.operation.mask
-            kept[place] = use.runs * _elements(use.operation, tensor)
-    return expand(Add(*kept.values()))
-
-
-def _kept(operation: Operation) -> tuple[Tensor, ...]:
-    if not isinstance(operation.mask, Causal):
-        return ()
-    operands = (each for each in operation.sentence.operands if not each.is_parameter)
-    return tuple(
-        each
-        for each in operands
-        if "key" in each.axes and "query" not in each.axes and each.name not in operation.constants
-    )
-
-
-def _elements(operation: Operation, tensor: Tensor) -> Expr:
-    mask = operation.mask
-    reach = {"key": Min(mask.n_key, mask.args[2])} if isinstance(mask, SlidingWindow) else {}
-    return Mul(*({**operation.sizes, **reach}[axis] for axis in tensor.axes))

@@ -18,8 +18,8 @@ from symflops.errors import SizeError, UnknownName
 from symflops.measures import flops, params
 from symflops.notation import n_batch, n_seq, symbol
 from symflops.questions.answers import Answer, Case, Reply
-from symflops.questions.memory import cache_elements
 from symflops.questions.subjects import Given, Subject, exact_number, ratio, subject, title
+from symflops.serving import cache_elements
 
 
 @dataclass(frozen=True, repr=False)
