@@ -348,6 +348,11 @@ def test_2n_and_the_remainder_are_the_whole(config: dict[str, Any], convention: 
     assert embedding_share(model).value == 1 - Fraction(n, model.params())
 
 
+def test_of_experts_n_are_those_that_serve_a_token() -> None:
+    found = against_6n(EXPERTS)
+    assert found.forward.form == 0 and found.training.form == 0 and found.forward_share.form == 0
+
+
 @settings(deadline=None, max_examples=20)
 @given(configs, st.integers(1, 19), st.fractions(Fraction(1, 7), Fraction(6, 7), max_denominator=7))
 def test_the_share_of_attention_and_where_it_is_reached(config: dict[str, Any], length: int, share: Fraction) -> None:
@@ -395,7 +400,7 @@ def test_every_answer_shows_itself_and_is_frozen(ask: Callable[[Any], Any]) -> N
 def test_a_number_is_never_rounded_without_saying_so() -> None:
     assert str(Answer("it", (), Rational(1, 3))) == "it\n    ~0.333333"
     assert str(Answer("it", (), Rational(5, 2), 3)) == "it\n    = 2.5; more from 3 on"
-    assert str(Answer("it", (), sqrt(2) * 10**6)) == "it\n    ~1,414,213.6"
+    assert str(Answer("it", (), sqrt(2) * 10**6)) == "it\n    ~1,414,214"
 
 
 def test_importing_symflops_and_asking_imports_no_matplotlib_and_no_torch() -> None:

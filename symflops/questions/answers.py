@@ -189,6 +189,8 @@ def shown(value: Expr) -> str:
         places = next(each for each in range(1, 5) if 10**each % value.q == 0)
         whole, part = divmod(abs(value.p) * 10**places // value.q, 10**places)
         return f"{'-' if value < 0 else ''}{whole:,}.{part:0{places}}"
+    if abs(value) >= 10**6:
+        return f"~{int(floor(value + Rational(1, 2))):,}"
     if abs(value) >= 1000:
         tenths = int(floor(10 * value + Rational(1, 2)))
         return f"~{tenths // 10:,}.{tenths % 10}"

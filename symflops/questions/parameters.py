@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sympy import S
 
 from symflops.conventions import TORCH, Convention, convention
-from symflops.measures import Phase, flops, params, params_without
+from symflops.measures import Phase, active_params, flops, params, params_without
 from symflops.questions.answers import Answer, Case, Reply
 from symflops.questions.subjects import TOKENS, Given, Subject, ratio, subject, title
 
@@ -29,14 +29,14 @@ class SixN(Reply):
 def against_6n(given: Given, n_seq: int | None = None, under: str | Convention = TORCH) -> SixN:
     """The work for one token less 2N, and with the backward pass less 6N, exactly (Kaplan et al. 2020, section 2.1).
 
-    N are the parameters without embeddings. A convention in multiply-accumulates is held against N and 3N. By default
-    at the model's whole context.
+    N are the parameters without embeddings, of routed experts those that serve one token. A convention in
+    multiply-accumulates is held against N and 3N. By default at the model's whole context.
     """
     of, chosen = subject(given), convention(under)
     each = 2 if chosen.unit == "FLOP" else 1
     return SixN(
         title(f"{chosen.unit}s for one token against {each}N and {3 * each}N", of, chosen),
-        ("N are the parameters without embeddings and de-embedding.",),
+        ("N are the parameters without embeddings and de-embedding, of experts those that serve one token.",),
         *_remainder("C_forward", "forward", each, of, chosen, of.length(n_seq)),
         *_remainder("C", "training", 3 * each, of, chosen, of.length(n_seq)),
     )
@@ -45,7 +45,8 @@ def against_6n(given: Given, n_seq: int | None = None, under: str | Convention =
 def _remainder(
     quantity: str, phase: Phase, times: int, of: Subject, chosen: Convention, length: int | None
 ) -> tuple[Answer, Answer]:
-    n = times * params_without(of.network)
+    embeddings = params(of.network) - params_without(of.network)
+    n = times * (active_params(of.network) - embeddings)
     left = flops(of.network, chosen, phase).expr / TOKENS - n
     name = f"{quantity} for one token, less {times}*N" if times > 1 else f"{quantity} for one token, less N"
     whole = Answer(name, (Case(ratio(left, S.One)),), of.value(left, length))

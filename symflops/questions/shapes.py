@@ -109,9 +109,9 @@ def depth_or_width(given: Given, length: int | None = None, under: str | Convent
     at = f"for one token, at n_layer = {of.sizes['n_layer']}"
     return DepthOrWidth(
         title(f"depth or width at n_seq = {tokens:,}", of, chosen),
-        _remarks(parameters - quadratic * d_model**2, width, n, of, f"{price} {chosen.unit}s"),
-        _answer(f"C_forward {at}", _by_depth(cost, width), n, of, tokens),
-        _answer(f"C_forward of attention {at}", _by_depth(core, width), n, of, tokens),
+        _remarks(expand(parameters - quadratic * d_model**2), width, n, of, f"{price} {chosen.unit}s"),
+        _answer(f"C_forward {at}", _by_depth(cost, quadratic), n, of, tokens),
+        _answer(f"C_forward of attention {at}", _by_depth(core, quadratic), n, of, tokens),
         _cheapest(cost, quadratic, of, tokens),
         _thinned(every, best, of.sizes["d_model"]),
         best,
@@ -180,15 +180,20 @@ class _Shape:
 
 def _quadratic(parameters: Expr, cost: Expr, of: Subject) -> tuple[Expr, Rational]:
     """What stands before d_model**2 in N, and the work for one token of one parameter of it."""
-    of_n, of_cost = (Poly(each, d_model).coeff_monomial(d_model**2) for each in (parameters, cost))
-    if of_n == 0:
-        raise SizeError(f"{of.name}: N does not grow with d_model**2, so that depth and width are no choice")
-    return of_n, Rational(of.at(of_cost / of_n))
+    of_n, of_cost = (Poly(each, d_model) for each in (parameters, cost))
+    if of_n.degree() != 2 or of_cost.degree() > 2:
+        raise SizeError(f"{of.name}: N and work do not grow with d_model**2, so that depth and width are no choice")
+    square = of_n.coeff_monomial(d_model**2)
+    return square, Rational(of.at(of_cost.coeff_monomial(d_model**2) / square))
 
 
-def _by_depth(form: Expr, width: Expr) -> Expr:
-    """A closed form in n_layer at equal N, sorted by its powers."""
-    return collect(expand(form.subs(d_model, width)), (sqrt(n_layer), 1 / sqrt(n_layer)), func=factor)
+def _by_depth(form: Expr, quadratic: Expr) -> Expr:
+    """A closed form in n_layer at equal N, sorted by powers of the width or, where that is one, of n_layer."""
+    width = sqrt(N / quadratic)
+    if not (quadratic / n_layer).has(n_layer):
+        return collect(expand(form.subs(d_model, width)), (sqrt(n_layer), 1 / sqrt(n_layer)), func=factor)
+    square, linear, rest = (factor(Poly(form, d_model).coeff_monomial(d_model**power)) for power in (2, 1, 0))
+    return factor(square / quadratic) * N + linear * width + rest
 
 
 def _answer(quantity: str, form: Expr, n: Expr, of: Subject, tokens: int) -> Answer:
