@@ -110,7 +110,7 @@ def test_attention_overtakes_where_a_search_says(config: dict[str, Any], under: 
     model = architecture(config)
     counted, found = Counted(model, under[1]), attention_overtakes(model, under[0])
     for answer, other in ((found.feedforward, counted.feedforward), (found.others, counted.others)):
-        assert answer.first == first_where(lambda n, other=other: counted.core(n) > other(n), 700)  # type: ignore[misc]
+        assert answer.first == first_where(lambda n, other=other: counted.core(n) > other(n))  # type: ignore[misc]
 
 
 def windowed(n_layer: int, sliding: int, window: int, d_ff: int, kind: str = "gemma2") -> Architecture:
@@ -137,7 +137,7 @@ def test_windows_give_two_regimes_and_a_search_agrees(layers: int, sliding: int,
     model = windowed(layers, sliding, window, d_ff)
     counted, found = Counted(model, "exact"), attention_overtakes(model, "exact")
     for answer, other in ((found.feedforward, counted.feedforward), (found.others, counted.others)):
-        searched = first_where(lambda n, other=other: counted.core(n) > other(n), 900)  # type: ignore[misc]
+        searched = first_where(lambda n, other=other: counted.core(n) > other(n))  # type: ignore[misc]
         assert answer.first == searched
         assert (searched is None) == answer.note.startswith("never")
         if answer.value is not None:
