@@ -170,7 +170,8 @@ def _label(figure: Figure, axes: Iterable[Axes], chosen: Convention, batch: int)
     figure.legend(list(named.values()), list(named), loc="outside upper center", ncols=ncols, frameon=False)
     sequences = "1 sequence" if batch == 1 else f"{batch:,} sequences"
     said = f"Forward pass of {sequences}; convention {chosen.name}: {chosen.title}; "
-    figure.supxlabel(f"{said}dot: scores and mix cost as much as the feed-forward", fontsize="small", color=_GREY)
+    also = ", experts and router with it" if "experts" in named else ""
+    figure.supxlabel(f"{said}dot: scores and mix cost as much as the feed-forward{also}", fontsize="small", color=_GREY)
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -23,7 +23,7 @@ from symflops.errors import SizeError, UnknownName
 from symflops.layers.attention import Heads, attention_core
 from symflops.layers.feedforward import NO_BIAS, gated_feedforward, plain_feedforward
 from symflops.layers.linear import linear
-from symflops.masks import Full, SlidingWindow
+from symflops.masks import Causal, Full, SlidingWindow
 from symflops.measures import flops, params
 from symflops.networks import blocks
 from symflops.notation import (
@@ -39,6 +39,7 @@ from symflops.notation import (
     n_seq,
     n_vocab,
     n_window,
+    symbol,
 )  # fmt: skip
 from symflops.questions import (
     Answer,
@@ -54,8 +55,10 @@ from symflops.questions import (
     embedding_share,
     scaling,
 )
+from symflops.questions.subjects import Subject
 
 FAR = 4000
+n_layer_attention = symbol("n_layer_attention")
 NAMES = sorted(CONVENTIONS)
 
 
@@ -203,6 +206,17 @@ def test_what_has_no_answer_says_so_with_a_value() -> None:
     assert alone.feedforward.note
     assert against_dense("gpt2").flops_per_active.note == "it has no experts"
     assert scaling(feedforward, "d_ff", 2).cache.note == "there is none"
+
+
+def test_layers_that_a_config_has_none_of_are_not_divided_by() -> None:
+    core = attention_core(Heads(n_head, n_head, d_head), Causal(n_seq, n_seq))
+    kinds = n_layer_attention * core + n_layer * plain_feedforward("gelu", NO_BIAS)
+    model = Subject("hybrid", kinds, {"n_layer": 2, "n_layer_attention": 0, "n_head": 2, "d_head": 4, "d_model": 8,
+                                      "d_ff": 9, "n_ctx": 16})  # fmt: skip
+    found = cache_equals_weights(model)
+    assert {each.note for each in (found.tokens, found.batch)} == {"never: nothing is cached"}
+    assert found.length.note.startswith("never") and attention_overtakes(model).feedforward.note.startswith("never")
+    assert scaling(model, "d_model", 2).cache.note == "there is none" and attention_share(model).share.value == 0
 
 
 @settings(deadline=None, max_examples=20)

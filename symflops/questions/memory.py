@@ -75,7 +75,7 @@ def _quotient(
     quantity: str, weights: Expr, each: Expr, of: Subject, length: int | None, domain: tuple[Boolean, ...] = ()
 ) -> Answer:
     """How many times ``each`` are as much as the weights, and from how many on they are more."""
-    if each == 0:
+    if each == 0 or of.value(each, length) == 0:
         return Answer(quantity, note="never: nothing is cached")
     form = ratio(weights, each)
     value = of.value(form, length)

@@ -46,7 +46,7 @@ def scaling(
     changed = _changed(of, size, times, n_tokens)
 
     def answer(quantity: str, form: Expr) -> Answer:
-        if form == 0:
+        if form == 0 or of.value(form, n_tokens) == 0:
             return Answer(quantity, note="there is none")
         grown = ratio(form.subs(changed, simultaneous=True), form)
         return Answer(quantity, (Case(grown),), of.value(grown, n_tokens))

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from sympy import Add, Basic, Expr, Rational, cancel, expand, fraction
+from sympy import Add, Basic, Expr, Rational, S, cancel, expand, fraction
 
 from symflops.architectures import Architecture, architecture
 from symflops.architectures.fields import positive_integer
@@ -60,9 +60,9 @@ class Subject:
         return form.subs({symbol(name): size for name, size in known.items()})
 
     def value(self, form: Basic, length: int | None = None) -> Basic | None:
-        """As `at`, of a length in tokens where one is given; None where sizes are open."""
+        """As `at`, of a length in tokens where one is given; None where sizes are open or it divides by nothing."""
         found = self.at(form, **({} if length is None else {"n_seq": length}))
-        return None if found.free_symbols else found
+        return None if found.free_symbols or found.has(S.ComplexInfinity, S.NaN) else found
 
     def length(self, given: int | None) -> int | None:
         """A number of tokens in a sequence: as given, else the model's whole context; None for a network in symbols."""
