@@ -17,7 +17,7 @@ from sympy import Expr, Rational
 from symflops.architectures import Architecture, architecture
 from symflops.architectures.fields import positive_integer
 from symflops.conventions import TORCH, Convention, convention
-from symflops.errors import ConfigError
+from symflops.errors import ConfigError, SizeError
 from symflops.measures import Phase
 from symflops.notation import TERMS
 from symflops.questions.answers import Answer, Reply, exact, shown
@@ -26,7 +26,6 @@ from symflops.questions.memory import BYTES, cache_equals_weights
 from symflops.questions.parameters import against_6n, embedding_share
 from symflops.questions.subjects import Given
 from symflops.render.document import Cell, Document, Prose, Table
-from symflops.serving import cache_elements
 
 
 @dataclass(frozen=True)
@@ -162,10 +161,11 @@ class Comparison:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Which models are compared beyond their context."""
-        beyond = [each for each in self.models if self.n_seq > each.sizes.get("n_ctx", self.n_seq)]
-        return tuple(
-            f"n_seq = {self.n_seq} is beyond the context of {each.name}, {each.sizes['n_ctx']}." for each in beyond
+        """Which models are compared beyond their context, and what there is to say of each."""
+        beyond = (each for each in self.models if self.n_seq > each.sizes.get("n_ctx", self.n_seq))
+        return (
+            *(f"n_seq = {self.n_seq} is beyond the context of {each.name}, {each.sizes['n_ctx']}." for each in beyond),
+            *(f"{each.name}: {note}" for each in self.models for note in each.model.notes),
         )
 
     def _row(self, row: str) -> tuple[str, ...]:
@@ -225,7 +225,10 @@ def compare(
 
 def _compared(model: Architecture, n_batch: int, n_seq: int, chosen: Convention) -> Compared:
     def work(phase: Phase) -> Expr:
-        return model.flops(n_batch, n_seq, chosen, phase).expr
+        found = model.flops(n_batch, n_seq, chosen, phase)
+        if found.free_symbols:
+            raise SizeError(f"{model.name} needs more sizes: {', '.join(sorted(map(str, found.free_symbols)))}")
+        return found.expr
 
     overtaking, share = attention_overtakes(model, chosen), attention_share(model, n_seq, chosen)
     replies: Mapping[str, Reply] = {
@@ -235,7 +238,6 @@ def _compared(model: Architecture, n_batch: int, n_seq: int, chosen: Convention)
     }
     answers = {f"{name}.{part}": answer for name, reply in replies.items() for part, answer in reply.answers.items()}
     alone = {"attention_share": share.share, "embedding_share": embedding_share(model)}
-    cache = model.at(BYTES * cache_elements(model.network), n_batch=n_batch, n_seq=n_seq)
     return Compared(
         model,
         model.params(),
@@ -244,7 +246,7 @@ def _compared(model: Architecture, n_batch: int, n_seq: int, chosen: Convention)
         work("forward"),
         work("backward"),
         n_batch * n_seq,
-        int(cache),
+        model.cache_bytes(n_batch, n_seq, BYTES),
         share.share.value,
         overtaking,
         MappingProxyType({**answers, **alone}),
