@@ -24,19 +24,21 @@ class Run:
     """``query`` tokens of each sequence are computed; they and those before them, ``key`` in all, are attended to.
 
     ``attention`` is how the core runs: ``eager``, or ``flash``, which computes the scores again in the backward pass.
+    ``width`` is that of the stream, where a model has several.
     """
 
     query: Expr = n_seq
     key: Expr = n_seq
     attention: str = "eager"
+    width: Expr = d_model
 
     def __post_init__(self) -> None:
         if self.attention not in CORES:
             raise UnknownName("attention", self.attention, CORES)
 
-    def stream(self, width: Expr = d_model) -> Stream:
+    def stream(self, width: Expr | None = None) -> Stream:
         """The residual stream of the computed tokens."""
-        return Stream(width, self.query)
+        return Stream(self.width if width is None else width, self.query)
 
     def causal(self) -> AttendedPairs:
         """Every token sees those before it."""

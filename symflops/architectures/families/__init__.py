@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from symflops.architectures.families import falcon, gpt, llama
+from symflops.architectures.families import audio, encoders, falcon, gpt, llama, translators, vision
 from symflops.architectures.family import Family
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {family.name: family for family in (*gpt.FAMILIES, *falcon.FAMILIES, *llama.FAMILIES)}
+    {
+        family.name: family
+        for part in (gpt, falcon, llama, encoders, translators, vision, audio)
+        for family in part.FAMILIES
+    }
 )
