@@ -14,7 +14,7 @@ from sympy import Expr, Integer
 from symflops import Architecture, SymflopsError, architecture
 from symflops.architectures.runs import Run
 from symflops.certified import certified
-from symflops.layers.convolution import Convolution
+from symflops.layers.causal_convolution import Convolution
 from symflops.measures import flops
 from symflops.networks import uses
 from symflops.notation import d_conv, n_layer, n_query, n_seq, n_state

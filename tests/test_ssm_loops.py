@@ -8,7 +8,7 @@ import pytest
 from sympy import Integer
 
 from symflops import SymflopsError
-from symflops.layers.convolution import Convolution, over_sequence, over_window
+from symflops.layers.causal_convolution import Convolution, over_sequence, over_window
 from symflops.layers.linear import BIAS, NO_BIAS
 from symflops.layers.ssd import Earlier, StateHeads, chunked_scan, steps
 from symflops.layers.ssm import selective_scan, selective_steps

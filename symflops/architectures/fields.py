@@ -39,11 +39,12 @@ Rule: TypeAlias = "int | Expr | Callable[[Config], Any]"
 class Field:
     """A config field that holds a size, with its path (``text_config.hidden_size``), or ``""`` where none does.
 
-    ``absent`` is what the size is where the field is null or missing.
+    ``absent`` is what the size is where the field is null or missing; ``also`` are other fields that hold it too.
     """
 
     name: str
     absent: Rule | None = None
+    also: tuple[str, ...] = ()
 
 
 def _layers_of(kind: str, config: Config) -> int:
@@ -124,10 +125,13 @@ def overridden(table: Mapping[str, Field], config: Config, given: Mapping[str, i
     for name, value in given.items():
         if name not in table:
             raise UnknownName("size", name, table)
-        inner, _, field = table[name].name.rpartition(".")
-        if not field:
-            raise ConfigError(f"{name} has no field of its own in this config; it follows from {table[name].absent}")
-        changed |= {inner: {**changed[inner], field: value}} if inner else {field: value}
+        if not table[name].name:
+            rule = table[name].absent
+            others = "other fields" if callable(rule) and not isinstance(rule, Expr) else rule
+            raise ConfigError(f"{name} has no field of its own in this config; it follows from {others}")
+        for path in (table[name].name, *table[name].also):
+            inner, _, field = path.rpartition(".")
+            changed |= {inner: {**changed[inner], field: value}} if inner else {field: value}
     return changed
 
 
@@ -172,6 +176,11 @@ def _within(config: Config, path: str) -> Any:
 
 def _read(name: str, field: Field, config: Config) -> Any:
     value = _within(config, field.name)
+    for other in field.also:
+        if _within(config, other) != value:
+            raise ConfigError(
+                f"{field.name} = {value} and {other} = {_within(config, other)} must be one {name}; use symflops trace"
+            )
     if value is not None and value != "auto":
         return value
     if field.absent is None:

@@ -29,11 +29,13 @@ class Run:
 
     ``attention`` is how the core runs: ``eager``, or ``flash``, which computes the scores again in the backward pass,
     or, where attention is over latents, ``absorbed``.
+    ``width`` is that of the stream, where a model has several.
     """
 
     query: Expr = n_seq
     key: Expr = n_seq
     attention: str = "eager"
+    width: Expr = d_model
 
     def __post_init__(self) -> None:
         if self.attention not in (*CORES, ABSORBED):
@@ -44,9 +46,9 @@ class Run:
         """Whether these are all tokens there are, so that nothing was kept of others before them."""
         return bool(self.query == self.key)
 
-    def stream(self, width: Expr = d_model) -> Stream:
+    def stream(self, width: Expr | None = None) -> Stream:
         """The residual stream of the computed tokens."""
-        return Stream(width, self.query)
+        return Stream(self.width if width is None else width, self.query)
 
     def causal(self) -> AttendedPairs:
         """Every token sees those before it."""

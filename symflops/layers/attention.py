@@ -23,7 +23,7 @@ from symflops.layers.linear import BIAS, NO_BIAS, Bias, linear
 from symflops.layers.softmax import Softmax
 from symflops.layers.stream import STREAM, Stream
 from symflops.masks import AttendedPairs, Causal
-from symflops.networks import Block, Recomputed
+from symflops.networks import Block, Once, Recomputed
 from symflops.operations import Contraction
 
 __all__ = [
@@ -63,17 +63,24 @@ def fused_qkv(heads: Heads, bias: Bias, stream: Stream = STREAM, name: str = "qk
     return Block("Attention: QKV", linear(name, stream.width, width, "qkv", bias, stream))
 
 
-def separate_qkv(heads: Heads, bias: Bias, stream: Stream = STREAM, source: Stream | None = None) -> Block:
-    """Three matmuls; keys and values are made of another stream's tokens (``source``) in cross attention."""
+def separate_qkv(
+    heads: Heads,
+    bias: Bias,
+    stream: Stream = STREAM,
+    source: Stream | None = None,
+    key_bias: Bias | None = None,
+) -> Block:
+    """Three matmuls; ``key_bias`` where the keys' differs, as in Whisper.
+
+    In cross attention keys and values are made of another stream's tokens (``source``), once for each sequence.
+    """
     other = stream if source is None else source
-    return Block(
-        "Attention: QKV",
-        Add(
-            linear("q", stream.width, heads.n_head * heads.d_head, "qkv", bias, stream),
-            linear("k", other.width, heads.n_kv_head * heads.d_head, "qkv", bias, other),
-            linear("v", other.width, heads.n_kv_head * heads.value, "qkv", bias, other),
-        ),
+    made = Add(
+        linear("k", other.width, heads.n_kv_head * heads.d_head, "qkv", key_bias or bias, other),
+        linear("v", other.width, heads.n_kv_head * heads.value, "qkv", bias, other),
     )
+    queries = linear("q", stream.width, heads.n_head * heads.d_head, "qkv", bias, stream)
+    return Block("Attention: QKV", queries + (made if source is None else Once(made)))
 
 
 def attention_core(

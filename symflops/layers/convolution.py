@@ -1,72 +1,76 @@
-"""A causal convolution along tokens, each channel by itself: over whole sequences, or over a kept window.
+"""Convolutions over time and over the patches of an image.
+
+A patch convolution moves on by as much as it reads, so that it is an einsum. Over time, windows overlap: what is stored
+are the frames, what is multiplied are the windows.
 
 >>> from symflops.measures import flops, params
->>> from symflops.notation import d_conv, d_inner, n_seq
->>> whole, step = over_sequence(d_inner, BIAS), over_window(d_inner, BIAS, Stream(seq=Integer(1)))
->>> params(whole) == params(step), params(step)
-(True, d_conv*d_inner + d_inner)
->>> flops(whole, "torch").expr.factor()
-2*d_conv*d_inner*n_batch*(d_conv + n_seq - 1)
->>> flops(step, "torch").expr
-2*d_conv*d_inner*n_batch
+>>> params(patch_convolution("patch", BIAS))
+d_model*d_patch**2*n_channel + d_model
+>>> twice = over_time("conv", n_mel, 3, 2, n_source)
+>>> twice.saved, twice.work["mac", "forward"] == 3 * n_mel * d_model * n_batch * n_source
+((('x', 2*n_batch*n_mel*n_source),), True)
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from sympy import Add, Expr, Integer, Lambda, Symbol
+from sympy import Expr, Integer
 
 from symflops.declarations import Sentence
-from symflops.elementwise import Elementwise
 from symflops.errors import DeclarationError
-from symflops.layers.linear import BIAS, NO_BIAS, Bias
-from symflops.layers.stream import STREAM, Stream
-from symflops.networks import Block
-from symflops.notation import d_conv
+from symflops.layers.linear import BIAS, Bias
+from symflops.notation import d_model, d_patch, n_batch, n_channel, n_mel, n_side, n_source
 from symflops.operations import Contraction
 
-_ADDED = {BIAS: " + bias[d_inner]", NO_BIAS: ""}
-_STATE, _X = (Symbol(name, real=True) for name in ("state", "x"))
+_PATCHES = "x[batch patch channel row column] weight[filter channel row column]"
+_FRAMES = "x[batch position stride channel] weight[filter channel tap]"
 
 
 class Convolution(Contraction):
-    """An einsum of a signal and a weight whose own axes are summed over: its taps, and the one channel of a group.
+    """A convolution whose windows overlap: axes of the stored frames that stand in ``x`` alone are its strides.
 
-    The signal is stored once, not once for each tap that reads it.
+    Every filter meets every tap of every position's window, and so do both gradients.
     """
 
     @classmethod
-    def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
-        signal, *weights = sentence.factors
-        known, result = set(signal.axes), set(sentence.result.axes)
-        fits = [each.is_parameter for each in weights] == [True] and result <= known and len(sentence.added) <= 1
-        if not fits or not {axis for each in sentence.added for axis in each.axes} <= result:
-            what = "a signal, a weight and at most one bias, and a result over axes of the signal"
+    def _accept(cls, name: str, sentence: Sentence, formula: object) -> None:
+        foreign = {axis for bias in sentence.added for axis in bias.axes} - set(sentence.result.axes)
+        parameters = [each.is_parameter for each in sentence.factors]
+        if parameters != [False, True] or len(sentence.added) > 1 or foreign:
+            what = "frames, a weight and at most one bias, over axes of the result"
             raise DeclarationError(f"convolution {name}: {what}, not {sentence.text!r}")
 
-
-def over_sequence(width: Expr, bias: Bias, stream: Stream = STREAM) -> Block:
-    """As transformers computes whole sequences: padded on both sides, so at n_seq + d_conv - 1 positions, then cut."""
-    axes = "[batch position d_inner]"
-    sizes = {**_sizes(width, stream), "position": stream.seq + d_conv - 1}
-    sentence = f"x{axes} weight[d_inner channel tap]{_ADDED[bias]} -> y{axes}"
-    return Block("State space: Convolution", Convolution("convolution", sentence, sizes, "convolution"))
+    @property
+    def _volume(self) -> Expr:
+        return self.elements(frozenset(self.sentence.factors[1].axes) | frozenset(self.sentence.result.axes))
 
 
-def over_window(width: Expr, bias: Bias, stream: Stream = STREAM) -> Block:
-    """Tokens after others: each moves into the kept window of d_conv tokens, which then meets the taps.
+def patch_convolution(name: str, bias: Bias, filters: Expr = d_model) -> Contraction:
+    """Each patch of an image to a vector (Dosovitskiy et al. 2021, arXiv:2010.11929); pixels need no gradient."""
+    sizes = {
+        "batch": n_batch, "patch": n_side**2, "channel": n_channel, "row": d_patch, "column": d_patch,
+        "filter": filters,
+    }  # fmt: skip
+    return Contraction(name, f"{_PATCHES}{_added(bias)} -> y[batch patch filter]", sizes, "patch", constants=("x",))
 
-    For one token the code of transformers convolves the window before it too, and drops what comes of that: another
-    2*d_conv*width*n_batch FLOPs of every layer, which are not declared.
+
+def over_time(
+    name: str, channels: Expr, taps: int, stride: int, positions: Expr, frozen: tuple[str, ...] = ()
+) -> Convolution:
+    """A convolution of ``taps`` frames at each of ``positions``, which lie ``stride`` frames apart, with a bias.
+
+    Where a window reaches over the ends, frames of zeros are read, and multiplied. ``frozen`` are operands that need no
+    gradient, such as the ``x`` of a first layer.
     """
-    sizes = _sizes(width, stream)
-    axes = "[batch seq d_inner]"
-    kept = f"state[batch tap d_inner] x{axes} -> y{axes}"
-    moved = Elementwise("window", kept, sizes, "convolution", formula=Lambda((_STATE, _X), _X))
-    sentence = f"x[batch seq tap d_inner] weight[d_inner channel tap]{_ADDED[bias]} -> y{axes}"
-    return Block("State space: Convolution", Add(moved, Convolution("convolution", sentence, sizes, "convolution")))
+    sizes = {
+        "batch": n_batch, "position": positions, "stride": Integer(stride), "channel": channels, "tap": Integer(taps),
+        "filter": d_model,
+    }  # fmt: skip
+    sentence = f"{_FRAMES}{_added(BIAS)} -> y[batch position filter]"
+    return Convolution(name, sentence, sizes, "convolution", constants=frozen)
 
 
-def _sizes(width: Expr, stream: Stream) -> dict[str, Expr]:
-    return {"batch": stream.batch, "seq": stream.seq, "d_inner": width, "channel": Integer(1), "tap": d_conv}
+def _added(bias: Bias) -> str:
+    return " + bias[filter]" if bias == BIAS else ""
+
+
+__all__ = ["Convolution", "n_mel", "n_source", "over_time", "patch_convolution"]

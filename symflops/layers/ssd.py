@@ -25,7 +25,7 @@ from sympy import Add, Expr, Lambda, Rational, Symbol, ceiling, exp, sqrt
 
 from symflops.elementwise import Elementwise
 from symflops.formulas import Mean, sigmoid
-from symflops.layers.convolution import over_sequence
+from symflops.layers.causal_convolution import over_sequence
 from symflops.layers.feedforward import activation_step
 from symflops.layers.linear import Bias
 from symflops.layers.ssm import gate_step, mixer_in, mixer_out, skip_step, softplus

@@ -20,7 +20,7 @@ from sympy import Add, Expr, Lambda, Symbol, exp, log
 
 from symflops.elementwise import Elementwise
 from symflops.formulas import sigmoid
-from symflops.layers.convolution import over_sequence, over_window
+from symflops.layers.causal_convolution import over_sequence, over_window
 from symflops.layers.feedforward import activation_step
 from symflops.layers.linear import BIAS, NO_BIAS, Bias, linear
 from symflops.layers.stream import STREAM, Stream

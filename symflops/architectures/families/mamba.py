@@ -18,7 +18,7 @@ from symflops.architectures.family import Family
 from symflops.architectures.fields import Config, Field, positive_integer
 from symflops.architectures.runs import Run
 from symflops.errors import ConfigError
-from symflops.layers.convolution import over_sequence, over_window
+from symflops.layers.causal_convolution import over_sequence, over_window
 from symflops.layers.linear import Bias
 from symflops.layers.norm import residual, rms_norm
 from symflops.layers.ssd import StateHeads, chunked_scan, gated_norm, ssd_mixer, steps
