@@ -14,7 +14,7 @@ from symflops.architectures.family import Family
 from symflops.architectures.fields import Config, Field, defaults, fields_of, overridden, positive_integer
 from symflops.architectures.runs import Run, chunk
 from symflops.conventions import TORCH, Convention
-from symflops.errors import SizeError, UnknownName
+from symflops.errors import NoDecoding, SizeError, UnknownName
 from symflops.measures import Phase, active_params, flops, params, params_without
 from symflops.networks import each_step
 from symflops.notation import TERMS, n_new, n_query, n_seq, symbol
@@ -122,8 +122,15 @@ class Architecture:
         return Total(self.at(total.expr, n_batch=n_batch, n_seq=n_seq, n_new=n_new), total.convention)
 
     def cache_bytes(self, n_batch: int = 1, n_seq: int | None = None, element_size: int = 2) -> int:
-        """Bytes that decoding keeps of ``n_seq`` tokens (by default the whole context) of each sequence."""
-        kept = cache_bytes(self.at_run(Run(Integer(1), symbol("n_seq"), self.attention)), element_size)
+        """Bytes that decoding keeps of ``n_seq`` tokens (by default the whole context) of each sequence.
+
+        A model that does not decode, such as an encoder, keeps nothing: 0.
+        """
+        try:
+            step = self.at_run(Run(Integer(1), symbol("n_seq"), self.attention))
+        except NoDecoding:
+            return 0
+        kept = cache_bytes(step, element_size)
         fixed = symbol("n_seq") not in kept.free_symbols
         return int(self.at(kept, n_batch=n_batch, n_seq=n_seq or (1 if fixed else self.context)))
 
