@@ -33,9 +33,10 @@ from torch.utils.flop_counter import FlopCounterMode
 fields, length = json.loads(sys.argv[1]), int(sys.argv[2])
 config = transformers.CONFIG_MAPPING[fields["model_type"]].from_dict(fields)
 with torch.device("meta"):
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    make = transformers.AutoModelForCausalLM.from_config
+    model = make(config, attn_implementation="eager", dtype=torch.bfloat16).eval()
     ids, places = torch.zeros((1, length), dtype=torch.long), torch.arange(length)[None]
-    whole = torch.zeros((1, 1, length, length))
+    whole = torch.zeros((1, 1, length, length), dtype=torch.bfloat16)
 with torch.no_grad(), FlopCounterMode(display=False) as counter:
     model(input_ids=ids, position_ids=places, attention_mask=whole, use_cache=False)
 print(json.dumps({"params": sum(each.numel() for each in model.parameters()), "flops": counter.get_total_flops()}))

@@ -66,6 +66,11 @@ class Convention:
                 return Rational(line.price)
         return Rational(0)
 
+    @property
+    def prices_steps(self) -> bool:
+        """Whether any elementary operation of a formula has a price; where none has, no gradient of one is needed."""
+        return any(line.price and line.kind in (ANY, *ELEMENTARY) for line in self.prices)
+
     def count_pairs(self, amount: Expr) -> Expr:
         """An amount of work with its attended pairs counted this convention's way."""
         if self.pairs == "uncounted":

@@ -20,6 +20,7 @@ from typing import Literal
 from sympy import Add, Expr, expand
 
 from symflops.conventions import EXACT, Convention, convention
+from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError, UnknownName
 from symflops.networks import Use, uses
 from symflops.totals import Total
@@ -118,9 +119,10 @@ def priced(use: Use, chosen: Convention, phase: Phase, without: frozenset[str] =
         return 0 * use.runs
     if chosen.backward == "twice" and phase != "forward":
         return (2 if phase == "backward" else 3) * priced(use, chosen, "forward")
-    lines = (
-        (chosen.price(kind, pass_, use.operation.role), amount) for kind, pass_, amount in use_work(use, PASSES[phase])
-    )
+    # What an elementwise step's gradient does is elementary: it is not derived for a price list without such lines.
+    free = isinstance(use.operation, Elementwise) and not chosen.prices_steps
+    passes = tuple(each for each in PASSES[phase] if not (free and each == "input_gradient"))
+    lines = ((chosen.price(kind, pass_, use.operation.role), amount) for kind, pass_, amount in use_work(use, passes))
     return Add(*(price * chosen.count_pairs(amount) for price, amount in lines if price))
 
 

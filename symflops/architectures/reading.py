@@ -64,11 +64,13 @@ def build(name: str, config: Config, source: str, attention: Attention) -> Archi
         raise ConfigError(f"the config names no model_type; known families: {', '.join(FAMILIES)}")
     if model_type not in FAMILIES:
         raise UnknownFamily(model_type, FAMILIES)
-    family, whole = FAMILIES[model_type], completed(config)
-    model = Architecture(name, family, whole, source, MappingProxyType({}), attention)
-    sizes = resolve(model.table, whole)
+    family, config = FAMILIES[model_type], completed(config)
+    model = Architecture(name, family, config, source, MappingProxyType({}), attention)
+    sizes = resolve(model.table, config)
     _refuse_contradictions(sizes, family.divides)
-    return replace(model, sizes=MappingProxyType(sizes))
+    whole = replace(model, sizes=MappingProxyType(sizes))
+    vars(whole)["network"] = model.network  # composed already
+    return whole
 
 
 def _refuse_contradictions(sizes: Mapping[str, int], divides: Iterable[tuple[str, str]]) -> None:

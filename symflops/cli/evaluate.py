@@ -48,7 +48,8 @@ def evaluate(
         _refuse_phases(name, phase, whole)
         result = _source(name, n_batch, whole.get("--seq"), given, convention_of(convention or KAPLAN))
     else:
-        model = architecture(name).with_sizes(**given)
+        model = architecture(name)
+        model = model.with_sizes(**given) if given else model
         result = _architecture(model, n_batch, asked(model, phase, whole), convention_of(convention or TORCH))
     click.echo(json.dumps(result, indent=2) if as_json else _text(result))
 
