@@ -1,4 +1,4 @@
-"""Writes `symflops/architectures/defaults.json`: the fields of every family's config, with their defaults.
+"""Writes `symflops/architectures/defaults.json`: every family's class, and its config's fields with their defaults.
 
 ``python benchmarks/config_defaults.py``: read from the config classes of the installed transformers, so that a
 config.json that leaves out what equals a default is understood without it. A test compares the file with the classes.
@@ -38,11 +38,15 @@ def fields(config_class: Any) -> dict[str, Any]:
 
 
 def entry(family: str) -> dict[str, Any]:
-    """One family's fields, and the other names that they go by."""
+    """One family's fields, and the other names that they go by; some classes declare a field by one of those."""
     import transformers
 
+    from symflops.tracing.classes import class_for
+
     config_class = transformers.CONFIG_MAPPING[family]
-    return {"fields": fields(config_class), "aliases": dict(sorted(config_class.attribute_map.items()))}
+    aliases = dict(sorted(config_class.attribute_map.items()))
+    own = {aliases.get(name, name): default for name, default in fields(config_class).items()}
+    return {"class": class_for(config_class(), transformers).__name__, "fields": own, "aliases": aliases}
 
 
 def main() -> None:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from derivations.kaplan2020 import derive
-from symflops.architectures import architecture, presets
+from symflops.architectures import FAMILIES, architecture, presets
 from symflops.certified import Entry, certified
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
+from symflops.proved import HEAD, MEANT, proofs
+from symflops.proved import rows as proved_rows
 from symflops.render import render
 
 HERE = Path(__file__).parent
@@ -74,8 +76,9 @@ def models() -> str:
         model = architecture(name)
         published = entry.get("params") or entry.get("non_embedding") or entry.get("printed", "")
         shown = f"{published:,}" if isinstance(published, int) else str(published)
-        body.append([name, model.family.name, f"{model.params():,}", f"{model.params('non_embedding'):,}", shown])
-    head = ["name", "family", "parameters", "N (without embeddings)", "published"]
+        counts = (f"{model.params(which):,}" for which in ("all", "non_embedding", "active"))
+        body.append([name, model.family.name, *counts, shown])
+    head = ["name", "family", "parameters", "N (without embeddings)", "for one token", "published"]
     return "# Models known by name\n\n" + rows(head, body) + f"\n\n{_published()}"
 
 
@@ -92,6 +95,25 @@ def _published() -> str:
 def kaplan() -> str:
     """Kaplan's table, as `symflops derive` renders it."""
     return render(derive(), "markdown")
+
+
+def families() -> str:
+    """Every family written by hand, and how each of its closed forms is known to be its code's."""
+    found = list(proofs())
+    record = certified()
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    said = (
+        f"Networks written by hand, set against the closed forms that were derived from the unmodified code of "
+        f"transformers and certified on {record.date} with {versions}. {MEANT[0].upper()}{MEANT[1:]}. "
+        "`symflops check --all` prints this table; `symflops check NAME` derives the code's forms anew for a model, "
+        "compares module by module, and counts the real module at the model's sizes."
+    )
+    compositions = [
+        [name, str(len({proof.entry.kernels for proof in found if proof.entry.family == name})), family.citation]
+        for name, family in FAMILIES.items()
+    ]
+    known = rows(["family", "kernels compared", "source"], compositions)
+    return "\n\n".join(["# Families and their evidence", said, rows(HEAD, list(proved_rows(found))), known])
 
 
 def gallery() -> str:
@@ -131,6 +153,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "models.md": models,
     "kaplan2020.md": kaplan,
     "gallery.md": gallery,
+    "families.md": families,
 }
 
 

@@ -55,7 +55,7 @@ class Convention:
     domain: str
     prices: tuple[Price, ...]
     unit: Literal["FLOP", "MAC"] = "FLOP"
-    pairs: Literal["dense", "exact"] = "dense"
+    pairs: Literal["dense", "exact", "uncounted"] = "dense"
     left_out: frozenset[str] = frozenset()
     backward: Literal["gradients", "twice"] = "gradients"
 
@@ -68,6 +68,8 @@ class Convention:
 
     def count_pairs(self, amount: Expr) -> Expr:
         """An amount of work with its attended pairs counted this convention's way."""
+        if self.pairs == "uncounted":
+            return amount
         found = amount.atoms(AttendedPairs)
         return amount.xreplace({each: each.dense if self.pairs == "dense" else each.doit() for each in found})
 

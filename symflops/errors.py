@@ -43,3 +43,16 @@ class UnknownName(SymflopsError):
         near = difflib.get_close_matches(str(given).lower(), names, n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         super().__init__(f"unknown {what} {given!r}{hint} (known: {', '.join(names)})")
+
+
+class UnknownFamily(UnknownName):
+    """A config of a family that has no composition here.
+
+    >>> raise UnknownFamily("lama", ["llama", "gpt2"])
+    Traceback (most recent call last):
+    symflops.errors.UnknownFamily: unknown model_type 'lama'; did you mean 'llama'? (known: gpt2, llama); for a ...
+    """
+
+    def __init__(self, given: str, known: Iterable[str]) -> None:
+        super().__init__("model_type", given, known)
+        self.args = (f"{self.args[0]}; for a model that transformers has, try: symflops trace hf:{given}",)

@@ -39,6 +39,41 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """Closed forms written by hand against those derived from the code of ``target``, for all sizes.
+
+    ``apart`` are the comparisons that leave something over, of so many ``compared``; ``why`` there is no proof.
+    """
+
+    target: str
+    apart: tuple[Line, ...]
+    why: str = ""
+    compared: int = 0
+
+    @property
+    def evidence(self) -> str:
+        """``proved``, ``refuted``, or ``none`` where the code gave no closed form to compare with."""
+        return "none" if self.why else ("refuted" if self.apart else "proved")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        apart = [{"what": each.name, "module": each.where, "residual": each.form} for each in self.apart]
+        made = {"evidence": self.evidence, "target": self.target, "compared": self.compared, "apart": apart}
+        return {**made, "why": self.why}
+
+    def text(self) -> str:
+        """What was compared, and what is left over where."""
+        if self.why:
+            return f"no proof for all sizes: {self.why}"
+        equal = self.compared - len(self.apart)
+        head = (
+            f"proof: {equal} of {self.compared} comparisons with closed forms derived from the code of {self.target} "
+            f"(parameters tensor by tensor, FLOPs module by module, both passes) are equal for all sizes"
+        )
+        return "\n".join([head, *(f"  DIFFERS: {each.name} at {each.where} by {each.form}" for each in self.apart)])
+
+
+@dataclass(frozen=True)
 class Report:
     """What was compared. ``uncounted`` are operators, with their FLOPs, that torch's own counter takes for nothing."""
 
@@ -53,6 +88,7 @@ class Report:
     operations: tuple[Line, ...]
     flop_counter: Line
     uncounted: Mapping[str, int]
+    proof: Proof | None = None
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -61,8 +97,8 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether all of them do."""
-        return all(line.equal for line in self.lines)
+        """Whether all of them do, and no proof for all sizes failed."""
+        return all(line.equal for line in self.lines) and not (self.proof is not None and self.proof.apart)
 
     @property
     def evidence(self) -> str:
@@ -82,6 +118,7 @@ class Report:
             "tensors": [line.as_json() for line in self.tensors],
             "flop_counter": {"counted": self.flop_counter.formula, "with_uncounted": self.flop_counter.model},
             "uncounted": dict(self.uncounted),
+            "proof": None if self.proof is None else self.proof.as_json(),
             "evidence": self.evidence,
         }
 
@@ -103,6 +140,7 @@ class Report:
                 "",
                 f"{count} parameter tensors by name and shape: {agree}",
                 self._peer(),
+                *([] if self.proof is None else [self.proof.text()]),
                 f"evidence: {self.evidence}",
             ]
         )

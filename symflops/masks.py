@@ -83,6 +83,11 @@ class AttendedPairs(Expr):
         """The sizes for which the mask means something; the count itself is exact for all positive sizes."""
         return ()
 
+    @property
+    def reach(self) -> Expr:
+        """Keys that the next query can still see: what a cache has to keep."""
+        return self.n_key
+
     def __int__(self) -> int:
         return int(self._exact())
 
@@ -159,11 +164,17 @@ class CausalTopLeft(Causal):
 class SlidingWindow(Causal):
     """Causal (bottom-right), and no further back than ``n_window`` keys, the query's own among them.
 
-    >>> SlidingWindow(6, 6, 2).doit(), SlidingWindow(6, 6, 9).doit() == Causal(6, 6).doit()
-    (11, True)
+    >>> SlidingWindow(6, 6, 2).doit(), SlidingWindow(6, 6, 2).reach
+    (11, 2)
+    >>> SlidingWindow(6, 6, 9).doit() == Causal(6, 6).doit()
+    True
     """
 
     extra = ("n_window",)
+
+    @property
+    def reach(self) -> Expr:
+        return Min(self.n_key, self.args[2])
 
     def attends(self, i: int, j: int) -> bool:
         return super().attends(i, j) and bool(j > i + self.shift - self.args[2])

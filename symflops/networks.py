@@ -129,6 +129,18 @@ class Once(Wrapper):
     """What runs once for each sequence and is kept for all tokens that follow: an encoder, keys of cross attention."""
 
 
+def each_step(network: Expr) -> Expr:
+    """The network without what runs only once for a sequence.
+
+    >>> from symflops.operations import Contraction
+    >>> up = Contraction("up", "x[seq d] weight[d f] -> y[seq f]", {"seq": 5, "d": 2, "f": 3})
+    >>> each_step(2 * up + 3 * Once(up))
+    2*up
+    """
+    found: Expr = network.replace(lambda each: isinstance(each, Once), lambda each: S.Zero)
+    return found
+
+
 def uses(network: Expr) -> tuple[Use, ...]:
     """Every operation of a network with its place and multiplicities, in the order of the canonical sum.
 

@@ -124,6 +124,7 @@ _TERMS = (
     Term("n_query", _sub("n", "query"), "query positions of an attention", "tokens", {"jax": "T"}),
     Term("n_key", _sub("n", "key"), "key positions of an attention", "tokens", {"jax": "S"}),
     Term("n_past", _sub("n", "past"), "tokens in a cache", "tokens"),
+    Term("n_new", _sub("n", "new"), "tokens that are generated after a prompt", "tokens"),
     Term("n_window", _sub("n", "window"), "keys a sliding window reaches back", "tokens", {"hf": "sliding_window"}),
     Term("n_prefix", _sub("n", "prefix"), "leading keys that every query may attend to", "tokens"),
     Term("n_expert", _sub("n", "expert"), "routed experts of a layer", "experts", {"hf": "num_local_experts"}),
@@ -239,6 +240,7 @@ n_seq = symbol("n_seq")
 n_query = symbol("n_query")
 n_key = symbol("n_key")
 n_past = symbol("n_past")
+n_new = symbol("n_new")
 n_window = symbol("n_window")
 n_prefix = symbol("n_prefix")
 n_expert = symbol("n_expert")

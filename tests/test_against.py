@@ -13,11 +13,11 @@ import pytest
 from sympy import Add, Expr
 
 from symflops.architectures import FAMILIES, Architecture, architecture
+from symflops.architectures.corresponding import corresponding
 from symflops.architectures.family import lines
 from symflops.errors import UnknownName
 from symflops.notation import d_ff, d_head, d_model, n_batch, n_ctx, n_head, n_layer, n_seq, n_vocab
 from symflops.tracing.against import Comparison, Line, against, opposite
-from symflops.tracing.corresponding import corresponding
 from symflops.tracing.trace import Trace, trace
 
 

@@ -69,9 +69,8 @@ def test_every_preset_is_the_number_of_parameters_of_the_real_module(name: str) 
     model, entry = architecture(name), presets()[name]
     assert all(model.params(which) == entry[key] for key, which in _PUBLISHED.items() if key in entry)
     built = build(dict(model.config))
-    heads = model.sizes["n_head"] * model.sizes.get("d_head", 0)
     # transformers' GPT-2 has no head size of its own: a reference module stands in for it.
-    assert ("transformers" in built.source) == (heads in (0, model.sizes["d_model"]))
+    assert ("transformers" in built.source) == (name not in ("gpt3-xl", "gpt3-13b"))
     assert model.params() == sum(parameter.numel() for parameter in built.module.parameters())
 
 
@@ -209,6 +208,7 @@ def test_eager_attention_against_a_fused_kernel_is_refuted() -> None:
 
 
 _LLAMA: Mapping[str, Any] = SMALL["llama"]
+_WINDOWED: Mapping[str, Any] = {**_LLAMA, "model_type": "gemma2", "head_dim": 6}
 BAD: dict[str, Any] = {
     "name": "gpt-5-enormous",
     "no model_type": {"n_layer": 2},
@@ -232,6 +232,9 @@ BAD: dict[str, Any] = {
     "share is text": {"model_type": "gpt_neox", "rotary_pct": "much"},
     "rope_parameters is text": {"model_type": "gpt_neox", "rope_parameters": "much"},
     "activation is a number": {**_LLAMA, "hidden_act": 3},
+    "unknown kind of layer": {**_WINDOWED, "layer_types": ["full_attention", "spiral_attention"]},
+    "kinds of other layers": {**_WINDOWED, "layer_types": ["full_attention"]},
+    "pattern of other layers": {"model_type": "gpt_neo", "num_layers": 3, "attention_types": [[["local"], 2]]},
     "nothing": None,
     "number": 3,
 }
@@ -242,6 +245,17 @@ def test_a_bad_config_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(SymflopsError) as refusal:
         architecture(BAD[name]).params()
     assert "\n" not in str(refusal.value)
+
+
+def test_a_config_of_another_class_is_said_to_be_one() -> None:
+    named = architecture({**_LLAMA, "architectures": ["LlamaForSequenceClassification"]})
+    assert "LlamaForSequenceClassification" in named.notes[0] and "LlamaForCausalLM" in named.notes[0]
+    assert architecture({**_LLAMA, "architectures": ["LlamaForCausalLM"]}).notes == architecture(_LLAMA).notes == ()
+
+
+def test_unknown_families_are_sent_to_the_trace() -> None:
+    with pytest.raises(SymflopsError, match=r"'gemma3_text'.*symflops trace hf:gemma3"):
+        architecture({"model_type": "gemma3"})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"model_type": 3}', "\x00", "[" * 100_000])
@@ -279,8 +293,23 @@ def test_the_fields_of_a_family_and_their_defaults_are_those_of_its_config_class
     assert json.loads(json.dumps(reader.entry(family))) == defaults()[family]
 
 
+NOT_SAID: dict[str, dict[str, int]] = {"deepseek_v2": {"num_experts_per_tok": 6}}
+"""What the class's default is null for and no module can do without."""
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_config_leaves_out_means_what_its_class_makes_of_it(family: str) -> None:
     """Sizes from a config without fields, and from all the fields that the class has computed of none."""
-    bare, whole = architecture({"model_type": family}), architecture(transformers.CONFIG_MAPPING[family]())
+    said = NOT_SAID.get(family, {})
+    bare, whole = (
+        architecture({"model_type": family, **said}),
+        architecture(transformers.CONFIG_MAPPING[family](**said)),
+    )
     assert bare.sizes == whole.sizes and bare.network == whole.network
+
+
+@pytest.mark.parametrize("family", NOT_SAID)
+def test_what_no_default_says_is_asked_for(family: str) -> None:
+    for field in NOT_SAID[family]:
+        with pytest.raises(SymflopsError, match=field):
+            architecture({"model_type": family})

@@ -23,10 +23,10 @@ from symflops.architectures import architecture
 from symflops.errors import SizeError, UnknownName
 from symflops.measures import flops, params
 from symflops.notation import d_head, d_model, n_head, n_kv_head, symbol
+from symflops.tracing.building import without_initialisers
 from symflops.tracing.internals.symbolic_scope import symbolic_scope
 from symflops.tracing.lift import lift, lift_merged
 from symflops.tracing.merging import Unexplained, merged, merged_family
-from symflops.tracing.models import without_initialisers
 from symflops.tracing.recorder import record
 from symflops.tracing.symbolic import set_fields, symbolic_forward, symbolic_run
 

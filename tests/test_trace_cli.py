@@ -17,6 +17,7 @@ from sympy import Eq, Expr, Integer, Mod, Ne, expand, floor
 from test_render import compiled
 
 from symflops.architectures import architecture
+from symflops.architectures.corresponding import corresponding
 from symflops.cli import run
 from symflops.errors import SymflopsError, UnknownName
 from symflops.expressions import ExpressionError, expression
@@ -25,7 +26,6 @@ from symflops.notation import d_ff, d_head, d_model, n_ctx, n_head, n_layer, n_s
 from symflops.render import DOCUMENT_FORMATS, FORMATS, render_document
 from symflops.render.document import readable
 from symflops.tracing import trace as tracing
-from symflops.tracing.corresponding import corresponding
 from symflops.tracing.costs import costs
 from symflops.tracing.shown import document
 from symflops.tracing.targets import resolve

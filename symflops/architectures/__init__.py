@@ -7,9 +7,10 @@
 '291,648,307,200'
 """
 
-from symflops.architectures.architecture import Architecture, architecture
+from symflops.architectures.architecture import Architecture, generation
 from symflops.architectures.families import FAMILIES
 from symflops.architectures.family import Family
 from symflops.architectures.presets import presets
+from symflops.architectures.reading import architecture
 
-__all__ = ["FAMILIES", "Architecture", "Family", "architecture", "presets"]
+__all__ = ["FAMILIES", "Architecture", "Family", "architecture", "generation", "presets"]

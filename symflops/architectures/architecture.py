@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from sympy import Expr
 
-from symflops.architectures.families import FAMILIES
 from symflops.architectures.family import Family
-from symflops.architectures.fields import Config, Field, completed, fields_of, overridden, positive_integer, resolve
-from symflops.architectures.presets import preset, presets
-from symflops.architectures.runs import Run
+from symflops.architectures.fields import Config, Field, defaults, fields_of, overridden, positive_integer
+from symflops.architectures.runs import Run, chunk
 from symflops.conventions import TORCH, Convention
-from symflops.errors import ConfigError, SizeError, UnknownName
+from symflops.errors import UnknownName
 from symflops.measures import Phase, active_params, flops, params, params_without
-from symflops.notation import TERMS, symbol
+from symflops.networks import each_step
+from symflops.notation import TERMS, n_new, n_query, n_seq, symbol
+from symflops.serving import cache_bytes, sum_over_steps
 from symflops.totals import Total
 
-Attention = Literal["eager", "flash"]
+Attention = Literal["eager", "flash", "absorbed"]
 _MEASURES: Mapping[str, Callable[[Expr], Expr]] = MappingProxyType(
     {"all": params, "non_embedding": params_without, "active": active_params}
 )
@@ -34,7 +32,8 @@ class Architecture:
     """A network in symbols with its sizes. `architecture` makes one.
 
     ``config`` holds the fields it was read from; ``source`` says where they come from; ``attention`` is how the core
-    runs: ``eager``, or ``flash``, which computes the scores again in the backward pass.
+    runs: ``eager``, or ``flash``, which computes the scores again in the backward pass, or, of latent attention,
+    ``absorbed``.
     """
 
     name: str
@@ -45,7 +44,15 @@ class Architecture:
     attention: Attention = "eager"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _build, (self.name, dict(self.config), self.source, self.attention)
+        return _builder(), (self.name, dict(self.config), self.source, self.attention)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know of the figures: they are of the known class, whichever the config names."""
+        known, named = defaults()[self.family.name]["class"], self.config.get("architectures") or []
+        if not named or known in named:
+            return ()
+        return (f"the config is of {', '.join(map(str, named))}; the figures are those of {known}",)
 
     @cached_property
     def network(self) -> Expr:
@@ -60,6 +67,11 @@ class Architecture:
     def table(self) -> Mapping[str, Field]:
         """The config field of every size that the network has."""
         return needed(fields_of(self.config, self.family.fields), self.network)
+
+    @cached_property
+    def step(self) -> Expr:
+        """The operations of n_query tokens after n_past whose keys and values are cached: decoding, or a chunk."""
+        return each_step(self.at_run(chunk(attention=self.attention)))
 
     def params(self, which: Literal["all", "non_embedding", "active"] = "all") -> int:
         """The exact count of parameters, every distinct one once.
@@ -82,6 +94,24 @@ class Architecture:
         length = self.sizes["n_ctx"] if n_seq is None else n_seq
         return Total(self.at(total.expr, n_batch=n_batch, n_seq=length), total.convention)
 
+    def step_flops(self, n_batch: int, n_past: int, n_query: int = 1, convention: str | Convention = TORCH) -> Total:
+        """The exact work of ``n_query`` tokens of each sequence after ``n_past`` cached ones.
+
+        One is a step of decoding; several are a chunk of a prefill, or a guess that is verified.
+        """
+        total, lengths = flops(self.step, convention), {"n_past": n_past, "n_query": n_query, "n_seq": n_past}
+        return Total(self.at(total.expr, n_batch=n_batch, **lengths), total.convention)
+
+    def generation_flops(self, n_batch: int, n_seq: int, n_new: int, convention: str | Convention = TORCH) -> Total:
+        """The exact work of generating ``n_new`` tokens after a prompt of ``n_seq``: see `generation`."""
+        total = generation(self, convention)
+        return Total(self.at(total.expr, n_batch=n_batch, n_seq=n_seq, n_new=n_new), total.convention)
+
+    def cache_bytes(self, n_batch: int = 1, n_seq: int | None = None, element_size: int = 2) -> int:
+        """Bytes that decoding keeps of ``n_seq`` tokens (by default the whole context) of each sequence."""
+        length = self.sizes["n_ctx"] if n_seq is None else n_seq
+        return int(self.at(cache_bytes(self.network, element_size), n_batch=n_batch, n_seq=length))
+
     def _repr_markdown_(self) -> str:
         sizes = ", ".join(f"`{name}` = {size:,}" for name, size in self.sizes.items())
         counts = f"{self.params():,} parameters, {self.params('non_embedding'):,} without embeddings"
@@ -95,63 +125,11 @@ class Architecture:
     def with_sizes(self, **sizes: int) -> Architecture:
         """The same architecture at other sizes; sizes that follow from them (such as d_ff = 4 d_model) follow.
 
+        >>> from symflops import architecture
         >>> architecture("gpt2").with_sizes(n_layer=96).params()
         719821056
         """
-        return _build(self.name, overridden(self.table, self.config, sizes), self.source, self.attention)
-
-
-def architecture(given: str | Path | Config | Any, attention: Attention = "eager") -> Architecture:
-    """A model by name (``gpt2``, ``llama3-8b``), from a config.json or its folder, from its dict, or its object.
-
-    Raises `UnknownName` for a name that is none (with the nearest) or a family that symflops does not know,
-    `ConfigError` for a config that cannot be read, `SizeError` for sizes that do not fit.
-    """
-    if isinstance(given, Mapping):
-        return _build(str(given.get("model_type", "config")), given, "config", attention)
-    if hasattr(given, "to_dict"):
-        return architecture(given.to_dict(), attention)
-    if _is_path(given):
-        return _build(str(given), _read(Path(given)), str(given), attention)
-    name, entry = preset(str(given))
-    return _build(name, entry["config"], entry["source"], attention)
-
-
-def _is_path(given: Any) -> bool:
-    if isinstance(given, Path):
-        return True
-    text = str(given)
-    if text.endswith(".json") or "/" in text or "\\" in text:
-        return True
-    return text != "" and text not in presets() and Path(text).exists()
-
-
-def _read(path: Path) -> Config:
-    file = path / "config.json" if path.is_dir() else path
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{file} is no JSON file: {error}") from None
-    if not isinstance(config, dict):
-        raise ConfigError(f"{file} holds a {type(config).__name__}, not the fields of a config")
-    return config
-
-
-def _build(name: str, config: Config, source: str, attention: Attention) -> Architecture:
-    model_type = config.get("model_type")
-    if not isinstance(model_type, str):
-        raise ConfigError(f"the config names no model_type; known families: {', '.join(FAMILIES)}")
-    if model_type not in FAMILIES:
-        raise UnknownName("model_type", model_type, FAMILIES)
-    family, whole = FAMILIES[model_type], completed(config)
-    model = Architecture(name, family, whole, source, MappingProxyType({}), attention)
-    sizes = resolve(model.table, whole)
-    for divisor, number in family.divides:
-        if divisor in sizes and sizes[number] % sizes[divisor]:
-            raise SizeError(f"{divisor} = {sizes[divisor]} does not divide {number} = {sizes[number]}")
-    return replace(model, sizes=MappingProxyType(sizes))
+        return _builder()(self.name, overridden(self.table, self.config, sizes), self.source, self.attention)
 
 
 def needed(table: Mapping[str, Field], network: Expr) -> dict[str, Field]:
@@ -164,3 +142,20 @@ def needed(table: Mapping[str, Field], network: Expr) -> dict[str, Field]:
         if inside <= wanted:
             return {name: table[name] for name in TERMS if name in wanted and name in table}
         wanted |= inside
+
+
+def _builder() -> Callable[..., Architecture]:
+    """What makes an architecture of a config: asked for late, because it makes what this file declares."""
+    from symflops.architectures.reading import build
+
+    return build
+
+
+def generation(model: Architecture, convention: str | Convention = TORCH) -> Total:
+    """The forward work of n_new tokens after a prompt of n_seq, in closed form.
+
+    The prompt's pass gives the first of them, and each other takes a step over a cache that has grown by one token.
+    """
+    prompt = flops(model.network, convention)
+    steps = sum_over_steps(model.step.subs(n_query, 1), convention, first=n_seq, steps=n_new - 1)
+    return prompt + steps

@@ -63,7 +63,8 @@ ABSENT: Mapping[str, Rule] = MappingProxyType(
 
 @cache
 def defaults() -> Mapping[str, Mapping[str, Any]]:
-    """By model_type: the ``fields`` of a config with their defaults, and ``aliases`` that other versions write.
+    """By model_type: the ``class`` that the family is known for, the ``fields`` of its config with their defaults, and
+    ``aliases`` that other versions write.
 
     >>> defaults()["gpt2"]["aliases"]["hidden_size"]
     'n_embd'

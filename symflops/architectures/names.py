@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from sympy import Expr
 
@@ -125,3 +126,40 @@ KINDS = {f"{kind}_attention": f"n_layer_{kind}" for kind in ("sliding", "chunked
     kind: f"n_layer_{kind}" for kind in ("local", "sparse", "conv", "recurrent", "attention", "hybrid")
 }
 """Kinds of layers, as lists such as `layer_types` name them, and the size that counts them."""
+REQUIRED = frozenset({"num_experts_per_tok", "num_key_value_heads"})
+"""Fields that need a size also where a class's default is None; any other None stays, and the class decides."""
+
+
+def meanings(fields: Mapping[str, Any], overrides: Meanings = MappingProxyType({}), tower: str = "") -> dict[str, Expr]:
+    """The meaning of each field of a config that has one, in the order of the config.
+
+    `tower` names the part of a model whose sizes are told apart by a suffix. Fields that hold no integer have none.
+
+    >>> meanings({"n_embd": 768, "n_head": 12, "n_inner": None})
+    {'n_embd': d_head*n_head, 'n_head': n_head}
+    >>> meanings({"hidden_size": 768, "num_attention_heads": 12, "head_dim": 32}, tower="vision")["hidden_size"]
+    d_model_vision
+    """
+    held = frozenset(name for name, value in fields.items() if is_size(name, value))
+    table: dict[str, Expr] = dict(TABLE)
+    if held & HEADS and not held & OWN_HEAD_WIDTHS:
+        table |= dict.fromkeys(WIDTHS, n.n_head * n.d_head)
+    for marks, exceptions in CONTEXTS:
+        if marks <= held:
+            table |= exceptions
+    found = {name: _in_tower(table[name], tower) for name in fields if name in held and name in table}
+    return found | {name: overrides[name] for name in fields if name in overrides}
+
+
+def is_size(name: str, value: Any) -> bool:
+    """Whether a field holds a size: a positive integer, or None where a class cannot do without."""
+    return (
+        (type(value) is int and value > 0)
+        or (name == "first_k_dense_replace" and value == 0)
+        or (value is None and name in REQUIRED)
+    )
+
+
+def _in_tower(meaning: Expr, tower: str) -> Expr:
+    names = {symbol: f"{symbol.name}_{tower}" for symbol in meaning.free_symbols}
+    return meaning.xreplace({symbol: n.symbol(name) for symbol, name in names.items() if name in n.TERMS})

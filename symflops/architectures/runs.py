@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from sympy import Expr, Integer
 
-from symflops.errors import UnknownName
+from symflops.errors import ConfigError, UnknownName
 from symflops.layers.attention import CORES, Core
 from symflops.layers.softmax import Softmax, plain
 from symflops.layers.stream import Stream
 from symflops.masks import AttendedPairs, Causal, Full, SlidingWindow
 from symflops.notation import d_model, n_past, n_query, n_seq, n_window
 
+ABSORBED: Literal["absorbed"] = "absorbed"
+"""How latent attention runs over its latents: see `symflops.layers.latent`."""
+
 
 @dataclass(frozen=True)
 class Run:
     """``query`` tokens of each sequence are computed; they and those before them, ``key`` in all, are attended to.
 
-    ``attention`` is how the core runs: ``eager``, or ``flash``, which computes the scores again in the backward pass.
-    ``width`` is that of the stream, where a model has several.
+    ``attention`` is how the core runs: ``eager``, or ``flash``, which computes the scores again in the backward pass,
+    or, where attention is over latents, ``absorbed``. ``width`` is that of the stream, where a model has several.
     """
 
     query: Expr = n_seq
@@ -33,8 +37,8 @@ class Run:
     width: Expr = d_model
 
     def __post_init__(self) -> None:
-        if self.attention not in CORES:
-            raise UnknownName("attention", self.attention, CORES)
+        if self.attention not in (*CORES, ABSORBED):
+            raise UnknownName("attention", self.attention, (*CORES, ABSORBED))
 
     def stream(self, width: Expr | None = None) -> Stream:
         """The residual stream of the computed tokens."""
@@ -53,7 +57,12 @@ class Run:
         return Full(self.query, self.key)
 
     def core(self, softmax: Softmax = plain) -> Core:
-        """The attention core of this run."""
+        """The attention core of this run.
+
+        Raises `ConfigError` where it is absorbed: only latent attention, which does not ask for a core then, can be.
+        """
+        if self.attention == ABSORBED:
+            raise ConfigError(f"attention {ABSORBED!r} is for latent attention; this one runs as {' or '.join(CORES)}")
         return partial(CORES[self.attention], softmax=softmax, stream=self.stream())
 
 

@@ -10,9 +10,10 @@ from sympy import Expr
 
 from symflops.architectures import Architecture, architecture
 from symflops.cli import options
+from symflops.cli.phases import PHASES, Asked, asked
 from symflops.conventions import KAPLAN, TORCH, Convention
 from symflops.conventions import convention as convention_of
-from symflops.errors import SizeError
+from symflops.errors import ConfigError, SizeError
 from symflops.measures import flops, params, params_without
 
 
@@ -20,42 +21,64 @@ from symflops.measures import flops, params, params_without
 @click.argument("name")
 @options.batch
 @options.seq
+@click.option("--phase", default="training", metavar="NAME", help=f"{', '.join(PHASES)}; training is the default.")
+@click.option("--past", metavar="T", help="Tokens in the cache: decode, chunk and verify (default: a full context).")
+@click.option("--tokens", metavar="K", help="Tokens that are computed (chunk, verify) or made (generation).")
 @click.option("--set", "sets", multiple=True, metavar="SIZE=VALUE", help="Another value for a size; may be repeated.")
 @options.convention
 @options.as_json
 def evaluate(
-    name: str, batch: str, seq: str | None, sets: tuple[str, ...], convention: str | None, as_json: bool
+    name: str,
+    batch: str,
+    seq: str | None,
+    phase: str,
+    past: str | None,
+    tokens: str | None,
+    sets: tuple[str, ...],
+    convention: str | None,
+    as_json: bool,
 ) -> None:
     """Exact parameters and FLOPs of NAME (gpt2, llama3-8b, kaplan2020, a config.json)."""
     from derivations import SOURCES
 
     n_batch, given = options.whole("--batch", batch), options.assignments(sets)
-    n_seq = None if seq is None else options.whole("--seq", seq)
+    lengths = {"--seq": seq, "--past": past, "--tokens": tokens}
+    whole = {flag: options.whole(flag, text) for flag, text in lengths.items() if text is not None}
     if name in SOURCES:
-        result = _source(name, n_batch, n_seq, given, convention_of(convention or KAPLAN))
+        _refuse_phases(name, phase, whole)
+        result = _source(name, n_batch, whole.get("--seq"), given, convention_of(convention or KAPLAN))
     else:
         model = architecture(name).with_sizes(**given)
-        result = _architecture(model, n_batch, n_seq or model.sizes["n_ctx"], convention_of(convention or TORCH))
+        result = _architecture(model, n_batch, asked(model, phase, whole), convention_of(convention or TORCH))
     click.echo(json.dumps(result, indent=2) if as_json else _text(result))
 
 
-def _architecture(model: Architecture, n_batch: int, n_seq: int, chosen: Convention) -> dict[str, Any]:
-    forward, backward = (model.flops(n_batch, n_seq, chosen, phase).expr for phase in ("forward", "backward"))
-    notes = []
-    if n_seq > model.sizes["n_ctx"]:
-        notes.append(f"n_seq = {n_seq} is beyond the context of {model.sizes['n_ctx']} positions")
+def _refuse_phases(name: str, phase: str, whole: dict[str, int]) -> None:
+    if phase != "training" or whole.keys() > {"--seq"}:
+        raise ConfigError(f"{name} is about whole sequences, without a cache; for {phase} name a model, such as gpt2")
+
+
+def _architecture(model: Architecture, n_batch: int, lengths: Asked, chosen: Convention) -> dict[str, Any]:
+    backward = model.flops(n_batch, lengths.seq, chosen, "backward").expr if lengths.phase == "training" else None
+    context = model.sizes.get("n_ctx", lengths.whole)
+    beyond = f"{lengths.whole} tokens are beyond the context of {context} positions"
     return {
         "name": model.name,
         "params": model.params(),
         "N": model.params("non_embedding"),
-        **_work(forward, backward, n_batch * n_seq),
+        "active": model.params("active"),
+        **_work(lengths.forward(model, n_batch, chosen), backward, n_batch * lengths.computed),
+        "cache_bytes": model.cache_bytes(n_batch, lengths.whole),
         "convention": chosen.name,
         "unit": chosen.unit,
+        "phase": lengths.phase,
         "batch": n_batch,
-        "seq": n_seq,
+        "seq": lengths.seq,
+        "past": lengths.past,
+        "tokens": lengths.computed,
         "sizes": dict(model.sizes),
         "source": model.source,
-        "notes": notes,
+        "notes": [*model.notes, *([beyond] if lengths.whole > context else [])],
     }
 
 
@@ -95,13 +118,13 @@ def _names(network: Expr) -> str:
     return ", ".join(sorted(each.name for each in network.free_symbols))
 
 
-def _work(forward: Expr, backward: Expr, tokens: int) -> dict[str, int | str]:
+def _work(forward: Expr, backward: Expr | None, tokens: int) -> dict[str, int | str | None]:
     """Whole numbers as such; a figure for one token that is none, as an exact fraction in text."""
     per_token = forward / tokens
     return {
         "C_forward": _exact(forward),
         "C_forward_per_token": _exact(per_token),
-        "C_backward": _exact(backward),
+        "C_backward": None if backward is None else _exact(backward),
     }
 
 
@@ -116,14 +139,28 @@ def _text(result: dict[str, Any]) -> str:
     labels = {
         "params": "parameters",
         "N": "N (embeddings left out)",
-        "C_forward": f"C_forward, {result['batch']} x {result['seq']} tokens",
+        "active": "parameters that serve one token",
+        "C_forward": f"C_forward, {result['batch']} x {_tokens(result)}",
         "C_forward_per_token": "C_forward for one token",
         "C_backward": "C_backward",
+        "cache_bytes": "cache at 2 bytes an element",
     }
-    rows = [[label, _grouped(result[key])] for key, label in labels.items()]
+    shown = {key: label for key, label in labels.items() if result.get(key) is not None}
+    if result.get("active") == result["params"]:
+        del shown["active"]
+    rows = [[label, _grouped(result[key])] for key, label in shown.items()]
     head = f"{result['name']}: {sizes}\nconvention {result['convention']}, in {result['unit']}s; {result['source']}\n"
     notes = "".join(f"\nnote: {note}" for note in result["notes"])
     return head + "\n" + columns(["Quantity", "Exact value"], rows) + notes
+
+
+def _tokens(result: dict[str, Any]) -> str:
+    """What the forward pass is of, in words."""
+    if result.get("past") is not None:
+        return f"{result['tokens']} tokens after {result['past']} in the cache"
+    if result.get("phase") == "generation":
+        return f"{result['seq']} tokens of a prompt and {result['tokens'] - result['seq']} steps after it"
+    return f"{result['seq']} tokens"
 
 
 def _grouped(value: int | str) -> str:

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from sympy import Add, Expr, Integer, Mul, S, expand
 
 from symflops.architectures import FAMILIES, Architecture, architecture
+from symflops.architectures.corresponding import corresponding, foreign
 from symflops.architectures.fields import completed
 from symflops.measures import NOT_N
 from symflops.networks import uses
 from symflops.proof import equal, residual
 from symflops.render.document import Block, Cell, Code, Prose, Table, readable
-from symflops.tracing.corresponding import corresponding, foreign
 from symflops.tracing.costs import ROOT, reading_order
 from symflops.tracing.merging import macs
 from symflops.tracing.places import PHASES, closed_forms, label, module_of

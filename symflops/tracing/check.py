@@ -6,22 +6,29 @@ import math
 import re
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from sympy import Add, factor_terms
 from torch.utils.flop_counter import FlopCounterMode
 
 from symflops.architectures import Architecture
 from symflops.conventions import TORCH
-from symflops.errors import SizeError
-from symflops.evidence import Line, Report
+from symflops.errors import SizeError, SymflopsError
+from symflops.evidence import Line, Proof, Report
 from symflops.measures import Phase, flops, params
 from symflops.networks import uses
+from symflops.tracing import pretrained
+from symflops.tracing.against import against
 from symflops.tracing.counter import Counter, against_flop_counter
 from symflops.tracing.counts import Count
-from symflops.tracing.models import Built, build, parameters, token_inputs
-from symflops.tracing.places import PHASES, closed_forms, label, module_of
+from symflops.tracing.inputs import inputs, loss
+from symflops.tracing.internals.fake_kernels import fake_kernels
+from symflops.tracing.models import Built, build, parameters, refusal, refuse_lengths
+from symflops.tracing.places import PHASES, closed_forms, label
+from symflops.tracing.trace import trace
 
 Stage = Callable[[str, int, int], None]
 _MOST_LAYERS = 10_000
@@ -38,13 +45,34 @@ def check_model(model: Architecture, n_batch: int, n_seq: int, stage: Stage = la
     _refuse_absurd(model, n_batch, n_seq)
     stage(_STAGES[0], 0, len(_STAGES))
     sdpa = model.attention == "flash"
-    built = build(dict(model.config), "sdpa" if sdpa else "eager", "fake" if sdpa else "meta")
+    built = build(
+        dict(model.config), "sdpa" if sdpa else "eager", "fake" if sdpa or "n_expert" in model.sizes else "meta"
+    )
     stage(_STAGES[1], 1, len(_STAGES))
     count = counted(built, n_batch, n_seq)
     stage(_STAGES[2], 2, len(_STAGES))
     peer = _flop_counter_total(built, n_batch, n_seq)
     stage(_STAGES[3], 3, len(_STAGES))
     return compare(model, built, count, peer, n_batch, n_seq)
+
+
+def proved(model: Architecture, stage: Stage = lambda what, done, of: None) -> Proof:
+    """The formulas of an architecture against closed forms of its code, derived anew, for all sizes at once.
+
+    A config that transformers does not take, or whose code gives no closed form, is not proved; the proof says why.
+    """
+    refused = refusal(model.config)
+    if refused is not None:
+        return Proof("", (), refused)
+    try:
+        target = pretrained.of_config(dict(model.config), inputs)
+        found = trace(target, attention="sdpa" if model.attention == "flash" else "eager", certify=0, stage=stage)
+    except SymflopsError as error:
+        return Proof("", (), str(error))
+    lines = against(found, model).lines
+    shown = (Line(each.what, str(each.hand), str(each.code), each.module, str(each.residual)) for each in lines)
+    apart = [line for line, each in zip(shown, lines, strict=True) if not each.equal]
+    return Proof(found.target, tuple(apart), compared=len(lines))
 
 
 def compare(model: Architecture, built: Built, count: Count, peer: FlopCounterMode, n_batch: int, n_seq: int) -> Report:
@@ -72,20 +100,27 @@ def compare(model: Architecture, built: Built, count: Count, peer: FlopCounterMo
 
 def counted(built: Built, n_batch: int, n_seq: int) -> Count:
     """One forward and one backward pass, counted."""
-    inputs = token_inputs(built, n_batch, n_seq)
-    with built.scope(), Counter(built.module) as counter:
-        built.module(**inputs).logits.sum().backward()
-    built.module.zero_grad(set_to_none=True)
+    with _running(built, n_batch, n_seq) as run, Counter(built.module) as counter:
+        run()
     return counter.count
 
 
 def _flop_counter_total(built: Built, n_batch: int, n_seq: int) -> FlopCounterMode:
-    inputs = token_inputs(built, n_batch, n_seq)
     peer: FlopCounterMode = FlopCounterMode(display=False)
-    with built.scope(), peer:
-        built.module(**inputs).logits.sum().backward()
-    built.module.zero_grad(set_to_none=True)
+    with _running(built, n_batch, n_seq) as run, peer:
+        run()
     return peer
+
+
+@contextmanager
+def _running(built: Built, n_batch: int, n_seq: int) -> Iterator[Callable[[], None]]:
+    """The scope of a built module, and one forward and backward pass in it."""
+    refuse_lengths(built, n_batch, n_seq)
+    with fake_kernels(), built.scope():
+        with torch.device(built.device):
+            given = inputs(built.module, {"n_batch": n_batch, "n_seq": n_seq})
+        yield lambda: loss(built.module(**given)).backward()  # type: ignore[no-untyped-call]
+        built.module.zero_grad(set_to_none=True)
 
 
 def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> tuple[Line, ...]:
@@ -108,17 +143,42 @@ def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> 
 
 
 def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Line, ...]:
-    """Each kind of tensor: how many there are and their sizes, in any order of axes, by the name torch gives them."""
-    expected: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
-    for use in uses(model.network):
-        copies = int(model.at(use.copies))
-        for parameter in use.operation.parameters if copies else ():
-            shape = sorted(int(model.at(size)) for size in parameter.shape)
-            expected[f"{module_of(model, use)}.{parameter.name}"][tuple(shape)] += copies
+    """Each kind of tensor: how many there are and their sizes, in any order of axes, by the name torch gives them.
+
+    A tensor that holds many of the formula's, such as those of all experts, is compared by its elements.
+    """
+    expected, stacked = _expected(model)
     seen: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
     for name, found in shapes.items():
         seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][tuple(sorted(found))] += 1
-    return tuple(Line(name, _described(expected[name]), _described(seen[name])) for name in sorted({*expected, *seen}))
+    return tuple(
+        (_elements if name in stacked else _shapes)(name, expected[name], seen[name])
+        for name in sorted({*expected, *seen})
+    )
+
+
+def _expected(model: Architecture) -> tuple[dict[str, Tally[tuple[int, ...]]], set[str]]:
+    """The formula's tensors by the names of the code's, and the names of those that hold many."""
+    expected: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
+    stacked: set[str] = set()
+    for use in uses(model.network):
+        copies, place = int(model.at(use.copies)), model.family.place(use)
+        for parameter in use.operation.parameters if copies else ():
+            name = f"{place.module}.{place.tensors.get(parameter.name, parameter.name)}"
+            expected[name][tuple(sorted(int(model.at(size)) for size in parameter.shape))] += copies
+            stacked |= {name} if place.stacked else set()
+    return expected, stacked
+
+
+def _shapes(name: str, expected: Tally[tuple[int, ...]], seen: Tally[tuple[int, ...]]) -> Line:
+    return Line(name, _described(expected), _described(seen))
+
+
+def _elements(name: str, expected: Tally[tuple[int, ...]], seen: Tally[tuple[int, ...]]) -> Line:
+    """The tensors that the module has, and the elements of all of them."""
+    sides = (sum(copies * math.prod(shape) for shape, copies in tally.items()) for tally in (expected, seen))
+    formula, module = ((seen.total(), elements) for elements in sides)
+    return Line(name, formula, module)
 
 
 def _described(tally: Tally[tuple[int, ...]]) -> tuple[Any, ...]:

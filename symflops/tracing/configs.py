@@ -11,41 +11,9 @@ from sympy import Add, Expr, Integer, Pow, Symbol, expand, fraction, together
 from sympy.logic.boolalg import Boolean
 
 from symflops import notation as n
-from symflops.architectures.names import (
-    CONTEXTS,
-    HEADS,
-    KINDS,
-    LAYERS,
-    MAIN,
-    OWN_HEAD_WIDTHS,
-    TABLE,
-    WIDTHS,
-    Meanings,
-)
+from symflops.architectures.names import KINDS, LAYERS, MAIN, Meanings, meanings
 from symflops.errors import SizeError, UnknownName
-from symflops.notation import TERMS
-from symflops.tracing.fields import CONDITIONS, REQUIRED, divisible
-
-
-def meanings(fields: Mapping[str, Any], overrides: Meanings = MappingProxyType({}), tower: str = "") -> dict[str, Expr]:
-    """The meaning of each field of a config that has one, in the order of the config.
-
-    `tower` names the part of a model whose sizes are told apart by a suffix. Fields that hold no integer have none.
-
-    >>> meanings({"n_embd": 768, "n_head": 12, "n_inner": None})
-    {'n_embd': d_head*n_head, 'n_head': n_head}
-    >>> meanings({"hidden_size": 768, "num_attention_heads": 12, "head_dim": 32}, tower="vision")["hidden_size"]
-    d_model_vision
-    """
-    held = frozenset(name for name, value in fields.items() if is_size(name, value))
-    table: dict[str, Expr] = dict(TABLE)
-    if held & HEADS and not held & OWN_HEAD_WIDTHS:
-        table |= dict.fromkeys(WIDTHS, n.n_head * n.d_head)
-    for marks, exceptions in CONTEXTS:
-        if marks <= held:
-            table |= exceptions
-    found = {name: _in_tower(table[name], tower) for name in fields if name in held and name in table}
-    return found | {name: overrides[name] for name in fields if name in overrides}
+from symflops.tracing.fields import CONDITIONS, divisible
 
 
 def agreeing(found: Meanings, values: Mapping[str, Any], overrides: Meanings = MappingProxyType({})) -> dict[str, Expr]:
@@ -123,20 +91,6 @@ def _spread(kinds: tuple[Any, ...], n_layer: int, sizes: Mapping[str, Any]) -> l
         return [kinds[place % len(kinds)] for place in range(n_layer)]
     others = [kind for kind, count in counts.items() for _ in range(count)]
     return [kinds[0]] * (n_layer - len(others)) + others
-
-
-def is_size(name: str, value: Any) -> bool:
-    """Whether a field holds a size: a positive integer, or None where a class cannot do without."""
-    return (
-        (type(value) is int and value > 0)
-        or (name == "first_k_dense_replace" and value == 0)
-        or (value is None and name in REQUIRED)
-    )
-
-
-def _in_tower(meaning: Expr, tower: str) -> Expr:
-    names = {symbol: f"{symbol.name}_{tower}" for symbol in meaning.free_symbols}
-    return meaning.xreplace({symbol: n.symbol(name) for symbol, name in names.items() if name in TERMS})
 
 
 def value_at(meaning: Expr, sizes: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from sympy import Expr
 from torch import nn
 
-from symflops.architectures.names import Meanings
+from symflops.architectures.names import Meanings, is_size, meanings
 from symflops.errors import ConfigError
 from symflops.notation import TERMS, symbol
 from symflops.tracing import configs
@@ -116,6 +116,6 @@ def _chosen(given: Mapping[str, Any], overrides: Meanings, sizes: Choice) -> dic
 def _of_parameters(given: Mapping[str, Any], overrides: Meanings) -> dict[str, Expr]:
     # Where there is no default, 1 stands for it and says nothing.
     said = {name: None if value == 1 else value for name, value in given.items()}
-    known = configs.agreeing(configs.meanings(given, overrides), said, overrides)
-    own = {name: symbol(name) for name in given if name in TERMS and configs.is_size(name, given[name])}
+    known = configs.agreeing(meanings(given, overrides), said, overrides)
+    own = {name: symbol(name) for name in given if name in TERMS and is_size(name, given[name])}
     return {name: known.get(name, own.get(name)) for name in given if name in known or name in own}

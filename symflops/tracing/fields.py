@@ -10,9 +10,6 @@ from sympy.logic.boolalg import Boolean
 
 from symflops import notation as n
 
-REQUIRED = frozenset({"num_experts_per_tok", "num_key_value_heads"})
-"""Fields that need a size also where a class's default is None; any other None stays, and the class decides."""
-
 
 def is_structural(name: str) -> bool:
     """Whether a size drives loops in code, and so must be a plain integer, never a symbolic one.

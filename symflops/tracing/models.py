@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from symflops.errors import ConfigError, SizeError
+from symflops.tracing.building import made, one_sequence_per_row, place
+from symflops.tracing.classes import class_for
 from symflops.tracing.internals import FakeTensorMode
 from symflops.tracing.reference import FAMILIES, Attention, reference_model
 from symflops.tracing.reference_parts import Config, shape
@@ -33,7 +35,7 @@ POSITION_TABLES = frozenset({"wpe", "embed_positions", "position_embedding", "po
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A causal language model in eval mode, whose parameters require a gradient, and where it came from.
+    """A model in eval mode, whose parameters require a gradient, and where it came from.
 
     `source` names the package and class; `why` says, where the reference stands in, why transformers' class does not.
     """
@@ -64,7 +66,7 @@ def build(
     device: str = "meta",
     dtype: torch.dtype = torch.float32,
 ) -> Built:
-    """The causal language model of a Hugging Face style config (the fields of a config.json, as a mapping).
+    """The model that a family is known for, with its language head, of a config (the fields of a config.json).
 
     `attention` is "eager" (product by product, under a dense mask) or "sdpa" (PyTorch's fused attention).
     `device` is "meta" (shapes only, fused attention takes the unfused path), "fake" (shapes only, the operators a CPU
@@ -77,25 +79,38 @@ def build(
     >>> sum(p.numel() for p in built.module.parameters())
     9413
 
-    Raises ConfigError for a family that neither transformers nor the reference knows as a causal language model and
-    for settings they refuse, SizeError for sizes that do not fit together.
+    Raises ConfigError for a family that neither transformers nor the reference knows and for settings they refuse,
+    SizeError for sizes that do not fit together.
     """
     if attention not in ("eager", "sdpa"):
         raise ConfigError(f"unknown attention {attention!r}; one of eager, sdpa")
     family = config.get("model_type")
     if not isinstance(family, str):
         raise ConfigError(f"the config needs a model_type such as {', '.join(FAMILIES)}; got {family!r}")
-    place, mode = _place(device)
+    where, mode = place(device)
     try:
         settings = _resolve(config, family)
-        module = _made(lambda: _construct(settings, attention, dtype), place, mode, dtype)
+        module = made(lambda: _construct(settings, attention, dtype), where, mode, dtype)
         source, why = f"transformers {sys.modules['transformers'].__version__}, {type(module).__name__}", None
     except Refused as refusal:
         if family not in FAMILIES:
             raise ConfigError(str(refusal)) from refusal
         source, why = "symflops reference", str(refusal)
-        module = _made(lambda: reference_model(config, attention), place, mode, dtype)
-    return Built(module.eval(), source, why, place, mode)
+        module = made(lambda: reference_model(config, attention), where, mode, dtype)
+    return Built(module.eval(), source, why, where, mode)
+
+
+def refusal(config: Config) -> str | None:
+    """Why transformers' class does not take a config, so that no code of it speaks for this model; None where it does.
+
+    >>> refusal({"model_type": "gpt2", "n_embd": 8, "n_head": 3, "head_dim": 5})
+    "transformers' gpt2 has no head_dim: 3 x 5 is not 8"
+    """
+    try:
+        _resolve(config, str(config.get("model_type")))
+    except Refused as refused:
+        return str(refused)
+    return None
 
 
 def token_inputs(built: Built, n_batch: int, n_seq: int) -> dict[str, Any]:
@@ -107,14 +122,19 @@ def token_inputs(built: Built, n_batch: int, n_seq: int) -> dict[str, Any]:
 
     Raises SizeError for a size below 1 and for sequences longer than a table of learned positions.
     """
+    refuse_lengths(built, n_batch, n_seq)
+    with built.scope():
+        input_ids = torch.zeros((n_batch, n_seq), dtype=torch.long, device=built.device)
+    return {"input_ids": input_ids, "use_cache": False}
+
+
+def refuse_lengths(built: Built, n_batch: int, n_seq: int) -> None:
+    """Raises SizeError for a size below 1 and for sequences longer than a table of learned positions."""
     limit = learned_positions(built.module)
     if n_batch < 1 or n_seq < 1:
         raise SizeError(f"n_batch and n_seq must be at least 1, got {n_batch} and {n_seq}")
     if limit is not None and n_seq > limit:
         raise SizeError(f"n_seq={n_seq} is longer than the table of {limit} learned positions")
-    with built.scope():
-        input_ids = torch.zeros((n_batch, n_seq), dtype=torch.long, device=built.device)
-    return {"input_ids": input_ids, "use_cache": False}
 
 
 def run_forward(built: Built, inputs: Mapping[str, Any]) -> Tensor:
@@ -159,86 +179,6 @@ def learned_positions(module: nn.Module) -> int | None:
     return min([*rows, *([configured] if isinstance(configured, int) else [])]) if rows else None
 
 
-@contextmanager
-def without_initialisers() -> Iterator[None]:
-    """A scope in which new modules leave their weights as allocated; the initialisers are restored on the way out."""
-    names = [name for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")]
-    with ExitStack() as stack:
-        stack.enter_context(_replaced(nn.init, {name: _untouched for name in names}))
-        library = sys.modules.get("transformers.modeling_utils")
-        if library is not None:
-            # Not `init_weights`: that one also ties the weights.
-            stack.enter_context(_replaced(library.PreTrainedModel, {"initialize_weights": _untouched}))
-        yield
-
-
-def _untouched(tensor: Any, *_: object, **__: object) -> Any:
-    return tensor
-
-
-@contextmanager
-def _replaced(owner: Any, attributes: Mapping[str, object]) -> Iterator[None]:
-    before = {name: getattr(owner, name) for name in attributes}
-    try:
-        for name, value in attributes.items():
-            setattr(owner, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(owner, name, value)
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextmanager
-def one_sequence_per_row() -> Iterator[None]:
-    """A scope in which transformers takes every row of tokens for one sequence without padding.
-
-    It looks for packed sequences and padding in the values, which shapes alone do not have. On meta that fails; on fake
-    tensors it assumes packed sequences, so that attention gets a dense mask where a real run has `is_causal`.
-    """
-    if sys.modules.get("transformers") is None:
-        yield
-        return
-    from transformers import masking_utils, modeling_utils
-
-    with ExitStack() as stack:
-        stack.enter_context(_replaced(masking_utils, {"find_packed_sequence_indices": lambda position_ids: None}))
-        silent = {"warn_if_padding_and_no_attention_mask": lambda self, input_ids, attention_mask: None}
-        stack.enter_context(_replaced(modeling_utils.PreTrainedModel, silent))
-        yield
-
-
-def _place(device: str) -> tuple[torch.device, FakeTensorMode | None]:
-    if device == "fake":
-        return torch.device("cpu"), FakeTensorMode()
-    try:
-        return torch.device(device), None
-    except RuntimeError as error:
-        raise ConfigError(f"unknown device {device!r}; one of meta, fake, or a real one such as cpu") from error
-
-
-def _made(
-    make: Callable[[], nn.Module], place: torch.device, mode: FakeTensorMode | None, dtype: torch.dtype
-) -> nn.Module:
-    with ExitStack() as stack:
-        stack.enter_context(_default_dtype(dtype))
-        if place.type == "meta" or mode is not None:
-            stack.enter_context(without_initialisers())
-        if mode is not None:
-            stack.enter_context(mode)
-        stack.enter_context(place)
-        return make()
-
-
 def _resolve(config: Config, family: str) -> Any:
     """transformers' config object, and its code for the family imported.
 
@@ -257,11 +197,7 @@ def _resolve(config: Config, family: str) -> Any:
     fields = {name: value for name, value in config.items() if name not in STORAGE_FIELDS}
     with _refusals(family):
         settings = transformers.CONFIG_MAPPING[family].from_dict(copy.deepcopy(fields))
-        if type(settings) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
-            raise Refused(
-                f"model_type {family!r} is no causal language model in transformers {transformers.__version__}"
-            )
-        _ = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(settings)]  # The lookup imports the family's code.
+        _ = class_for(settings, transformers)  # The lookup imports the family's code.
     return settings
 
 
@@ -273,10 +209,11 @@ def _check_heads(config: Config, family: str) -> None:
 
 
 def _construct(settings: Any, attention: Attention, dtype: torch.dtype) -> nn.Module:
-    from transformers import AutoModelForCausalLM
+    import transformers
 
     with _refusals(settings.model_type):
-        module: nn.Module = AutoModelForCausalLM.from_config(settings, attn_implementation=attention, dtype=dtype)
+        known = class_for(settings, transformers)
+        module: nn.Module = known._from_config(settings, attn_implementation=attention, dtype=dtype)
     return module
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from torch import nn
 from symflops.architectures.names import TOWERS, Meanings
 from symflops.errors import ConfigError
 from symflops.tracing import configs
+from symflops.tracing.classes import class_for, is_model
 from symflops.tracing.internals.copies import layers_copied
 from symflops.tracing.models import STORAGE_FIELDS
 from symflops.tracing.target import Inputs, Kernels, Sizes, Target, small
@@ -28,6 +29,12 @@ def of_name(name: str, overrides: Meanings, inputs: Inputs) -> Target:
 def of_json(path: Path, overrides: Meanings, inputs: Inputs) -> Target:
     """The target of a config.json or its folder. Raises `ConfigError` for a file that cannot be read."""
     return _of_class(*_from_json(path), overrides, inputs)
+
+
+def of_config(config: Mapping[str, Any], inputs: Inputs) -> Target:
+    """The target of a config's fields: the class that its family is known for. Raises `ConfigError`."""
+    made = _config(config, "the config")
+    return _of_class(class_for(made, _transformers()), made, {}, inputs)
 
 
 def _transformers() -> Any:
@@ -46,13 +53,13 @@ def _named(name: str) -> tuple[Any, Any]:
     family = types.get(name.lower()) or types.get(name.lower().replace("-", "_"))
     if family:
         config = _default(library.CONFIG_MAPPING[family])
-        return _class_for(config, library), config
+        return class_for(config, library), config
     classes: dict[str, str] = {each.lower(): each for each in dir(library)}
     found: Any = getattr(library, classes.get(name.lower(), ""), None)
     if isinstance(found, type) and issubclass(found, library.PreTrainedConfig) and bool(vars(found).get("model_type")):
         config = _default(found)
-        return _class_for(config, library), config
-    if _is_model(found, library):
+        return class_for(config, library), config
+    if is_model(found, library):
         return found, _default(found.config_class)
     near = difflib.get_close_matches(name.lower(), [*types, *filter(_looks_like_model, classes)], n=3)
     hint = f"; did you mean {' or '.join(classes.get(each) or each for each in near)}?" if near else ""
@@ -63,33 +70,11 @@ def _looks_like_model(name: str) -> bool:
     return not name.startswith(("auto", "_")) and name.endswith(("config", "model", "lm", "generation", "fication"))
 
 
-def _is_model(found: Any, library: Any) -> bool:
-    return bool(
-        isinstance(found, type)
-        and issubclass(found, library.PreTrainedModel)
-        and getattr(found, "config_class", None) is not None
-        and not found.__name__.endswith("PreTrainedModel")
-    )
-
-
 def _default(config_class: Any) -> Any:
     try:
         return config_class()
     except Exception as error:
         raise ConfigError(f"{config_class.__name__} has no defaults: {' '.join(str(error).split())}") from error
-
-
-def _class_for(config: Any, library: Any) -> Any:
-    """The class that a family is known for: with its language head where it has one."""
-    auto = library.models.auto.modeling_auto
-    encoder_decoder = ("MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING")
-    alone = ("MODEL_FOR_MASKED_LM_MAPPING", "MODEL_FOR_CAUSAL_LM_MAPPING")
-    for mapping in (*(encoder_decoder if config.is_encoder_decoder else alone), "MODEL_MAPPING"):
-        known = getattr(auto, mapping)
-        if type(config) in known:
-            found = known[type(config)]
-            return found[0] if isinstance(found, tuple) else found
-    raise ConfigError(f"transformers has no model for {type(config).__name__}; name a class, as in hf:LlamaForCausalLM")
 
 
 def _from_json(path: Path) -> tuple[Any, Any]:
@@ -101,16 +86,24 @@ def _from_json(path: Path) -> tuple[Any, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is no JSON file: {error}") from None
     library = _transformers()
-    family = read.get("model_type") if isinstance(read, dict) else None
+    if not isinstance(read, dict):
+        raise ConfigError(f"{file} holds a {type(read).__name__}, not the fields of a config")
+    config = _config(read, str(file))
+    named = [getattr(library, str(each), None) for each in read.get("architectures") or ()]
+    return next((each for each in named if is_model(each, library)), None) or class_for(config, library), config
+
+
+def _config(read: Mapping[str, Any], where: str) -> Any:
+    """A config object of transformers from its fields."""
+    library = _transformers()
+    family = read.get("model_type")
     if family not in library.CONFIG_MAPPING:
-        raise ConfigError(f"{file} names no model_type that transformers {library.__version__} knows: {family!r}")
+        raise ConfigError(f"{where} names no model_type that transformers {library.__version__} knows: {family!r}")
     kept = {name: value for name, value in read.items() if name not in STORAGE_FIELDS}
     try:
-        config = library.CONFIG_MAPPING[family].from_dict(kept)
+        return library.CONFIG_MAPPING[family].from_dict(copy.deepcopy(kept))
     except Exception as error:
-        raise ConfigError(f"transformers refuses {file}: {' '.join(str(error).split())}") from error
-    named = [getattr(library, str(each), None) for each in read.get("architectures") or ()]
-    return next((each for each in named if _is_model(each, library)), None) or _class_for(config, library), config
+        raise ConfigError(f"transformers refuses {where}: {' '.join(str(error).split())}") from error
 
 
 def _parts(config: Any) -> Iterator[tuple[str, str, Any]]:

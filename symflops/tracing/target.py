@@ -15,8 +15,9 @@ from torch import nn
 from symflops.architectures.names import Meanings
 from symflops.errors import ConfigError
 from symflops.tracing import fields
+from symflops.tracing.building import made, place, without_initialisers
 from symflops.tracing.inputs import inputs
-from symflops.tracing.models import Built, _made, _place, without_initialisers
+from symflops.tracing.models import Built
 from symflops.tracing.reference import Attention
 from symflops.tracing.sampling import distinct, draw
 
@@ -92,10 +93,10 @@ class Target:
         >>> resolve("hf:gpt2").concrete({"n_layer": 1}).source
         'hf:GPT2LMHeadModel'
         """
-        place, mode = _place(device)
+        where, mode = place(device)
         kind: torch.dtype = getattr(torch, dtype)
-        module = _made(lambda: self.build(sizes, kernels), place, mode, kind)
-        return Built(module, self.name, None, place, mode)
+        module = made(lambda: self.build(sizes, kernels), where, mode, kind)
+        return Built(module, self.name, None, where, mode)
 
 
 def small(names: list[str], conditions: tuple[Boolean, ...]) -> Mapping[str, int]:

@@ -18,12 +18,12 @@ from symflops.tracing.target import EAGER, UNCHANGED, Inputs, Kernels, Target
 
 
 def resolve(
-    target: str | Factory,
+    target: str | Factory | Target,
     overrides: Meanings = UNCHANGED,
     sizes: Choice = None,
     inputs: Inputs = from_signature,
 ) -> Target:
-    """The target that is meant: ``hf:…``, a path to a config.json, ``path/to/model.py:factory``, or a function.
+    """The target that is meant: ``hf:…``, a path to a config.json, ``path/to/model.py:factory``, a function, or itself.
 
     ``overrides`` gives fields (or a factory's parameters) another meaning in the notation than the table of
     `symflops.architectures.names`; a field of a config inside another is named with its path, as in
@@ -35,6 +35,8 @@ def resolve(
     >>> target.name, target.dimensions["d_head"]
     ('hf:GPT2LMHeadModel', 'n_embd/n_head')
     """
+    if isinstance(target, Target):
+        return target
     if callable(target):
         name = getattr(target, "__qualname__", type(target).__name__)
         return factories.of_function(target, name, overrides, sizes, inputs)

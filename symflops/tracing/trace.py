@@ -24,11 +24,11 @@ from torch import nn
 from symflops.architectures.names import Meanings
 from symflops.measures import params, params_without
 from symflops.notation import n_active, n_batch, n_expert, n_key, n_past, n_query, n_routed, n_seq, symbol
+from symflops.tracing.building import one_sequence_per_row
 from symflops.tracing.certificate import Certificate, Claims, Concrete, NotCertified, certified, measured
 from symflops.tracing.inputs import inputs, loss
 from symflops.tracing.lift import lift_merged
 from symflops.tracing.merging import Merged, macs
-from symflops.tracing.models import one_sequence_per_row
 from symflops.tracing.phases import phase as phase_of
 from symflops.tracing.recovery import Family, Model, NotSymbolic, Recovered, Stage, family
 from symflops.tracing.sampling import Domain, multiples
@@ -82,7 +82,7 @@ def _silent(what: str, done: int, of: int) -> None:
 
 
 def trace(
-    target: str | Factory,
+    target: str | Factory | Target,
     sizes: Choice = None,
     inputs: Inputs = inputs,
     *,

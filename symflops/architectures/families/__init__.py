@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from symflops.architectures.families import audio, encoders, falcon, gpt, llama, translators, vision
+from symflops.architectures.families import (
+    audio, deepseek, encoders, experts, falcon, gpt, llama, translators, vision,
+)  # fmt: skip
 from symflops.architectures.family import Family
 
+_ALL = (gpt, falcon, llama, experts, deepseek, encoders, translators, vision, audio)
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        family.name: family
-        for part in (gpt, falcon, llama, encoders, translators, vision, audio)
-        for family in part.FAMILIES
-    }
+    {family.name: family for families in _ALL for family in families.FAMILIES}
 )

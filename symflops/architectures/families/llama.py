@@ -14,9 +14,10 @@ from sympy import Expr
 
 from symflops.architectures import stacks
 from symflops.architectures.family import Family
-from symflops.architectures.fields import Config, Field
+from symflops.architectures.fields import Config, Field, positive_integer
 from symflops.architectures.runs import Run
 from symflops.architectures.stacks import ONE, PRE, SANDWICH, fused_qkv, separate_qkv
+from symflops.errors import ConfigError
 from symflops.layers.attention import Heads
 from symflops.layers.feedforward import fused_gated_feedforward, gated_feedforward
 from symflops.layers.linear import BIAS, NO_BIAS, Bias
@@ -155,10 +156,18 @@ def sliding(window: Callable[[int, Config], bool]) -> Mapping[str, Field]:
     """How many layers see a window: by the config's list or, where it has none, by the number of a layer."""
 
     def count(config: Config) -> int:
+        layers = positive_integer("num_hidden_layers", config["num_hidden_layers"])
         listed = config.get("layer_types")
-        if listed is not None:
-            return list(listed).count("sliding_attention")
-        return sum(window(number, config) for number in range(int(config["num_hidden_layers"])))
+        if listed is None:
+            return sum(window(number, config) for number in range(layers))
+        known = [kind for kind in listed if kind in ("full_attention", "sliding_attention")]
+        if len(listed) != layers or len(known) != layers:
+            kinds = ", ".join(sorted({str(kind) for kind in listed}))
+            raise ConfigError(
+                f"layer_types lists {len(listed)} layers ({kinds}), and num_hidden_layers is {layers}; each is "
+                "full_attention or sliding_attention"
+            )
+        return known.count("sliding_attention")
 
     return {"n_layer_sliding": Field("", count)}
 

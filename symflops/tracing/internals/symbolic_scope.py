@@ -18,9 +18,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from symflops.tracing.building import without_initialisers
 from symflops.tracing.internals.fake_kernels import Routing, fake_kernels
 from symflops.tracing.internals.symbolic_text import numbers_in_text
-from symflops.tracing.models import without_initialisers
 
 MODEL_CODE: Final = ("transformers.models.", "transformers.modeling_rope_utils", "transformers.pytorch_utils")
 """Modules whose name starts so get an `int` that keeps symbols; a builder's own module is added to them."""

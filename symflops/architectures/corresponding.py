@@ -17,8 +17,8 @@ from typing import Any
 from sympy import Expr, Symbol
 
 from symflops.architectures.fields import Field
+from symflops.architectures.names import meanings
 from symflops.notation import symbol
-from symflops.tracing.configs import meanings
 
 
 def corresponding(sizes: Mapping[str, Field], found: Any, needed: AbstractSet[Any]) -> dict[Symbol, Expr]:

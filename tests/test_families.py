@@ -1,0 +1,39 @@
+"""Any config of any family, at small sizes, is its real module: tensor by tensor, operation by operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from family_configs import FAMILIES as CHOICES
+from family_configs import configs
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from symflops import architecture
+from symflops.architectures import FAMILIES
+from symflops.errors import ConfigError
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from symflops.tracing.check import check_model  # noqa: E402
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_config_of_a_family_is_its_real_module(family: str) -> None:
+    @settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @given(configs(family), st.sampled_from(["eager", "flash"]))
+    def holds(config: dict[str, Any], attention: Any) -> None:
+        try:
+            report = check_model(architecture(config, attention), 2, 5)
+        except ConfigError as refused:
+            assert "symflops trace" in str(refused) or "has no" in str(refused), refused
+            return
+        assert report.holds, report.text()
+
+    holds()
+
+
+def test_every_family_has_its_settings_tried() -> None:
+    assert set(CHOICES) == set(FAMILIES)
