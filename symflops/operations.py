@@ -280,10 +280,12 @@ class Lookup(Operation):
         yield "one_hot_mac", self.elements(frozenset(self.sentence.result.axes) | frozenset(table.axes))
 
     def _gradients(self) -> Iterable[tuple[Kind, Pass, Expr]]:
-        yield "add", self._gradient_pass(self.sentence.operands[0]), self._picked
+        if self._needs_gradient(self.sentence.operands[0]):
+            yield "add", self._gradient_pass(self.sentence.operands[0]), self._picked
 
     def _saved_tensors(self) -> Iterable[Tensor]:
-        yield self._index
+        if self._needs_gradient(self.sentence.operands[0]):
+            yield self._index
 
 
 def _summed(amounts: Iterable[tuple[Kind, Pass, Expr]]) -> Work:

@@ -14,7 +14,7 @@ from symflops.architectures.family import Family
 from symflops.architectures.fields import Config, Field, defaults, fields_of, overridden, positive_integer
 from symflops.architectures.runs import Run, chunk
 from symflops.conventions import TORCH, Convention
-from symflops.errors import UnknownName
+from symflops.errors import SizeError, UnknownName
 from symflops.measures import Phase, active_params, flops, params, params_without
 from symflops.networks import each_step
 from symflops.notation import TERMS, n_new, n_query, n_seq, symbol
@@ -91,8 +91,7 @@ class Architecture:
         Raises `SizeError` for sizes that are no positive integers, `UnknownName` for an unknown convention.
         """
         total = flops(self.network, convention, phase)
-        length = self.sizes["n_ctx"] if n_seq is None else n_seq
-        return Total(self.at(total.expr, n_batch=n_batch, n_seq=length), total.convention)
+        return Total(self.at(total.expr, n_batch=n_batch, n_seq=self.length(n_seq)), total.convention)
 
     def step_flops(self, n_batch: int, n_past: int, n_query: int = 1, convention: str | Convention = TORCH) -> Total:
         """The exact work of ``n_query`` tokens of each sequence after ``n_past`` cached ones.
@@ -109,8 +108,18 @@ class Architecture:
 
     def cache_bytes(self, n_batch: int = 1, n_seq: int | None = None, element_size: int = 2) -> int:
         """Bytes that decoding keeps of ``n_seq`` tokens (by default the whole context) of each sequence."""
-        length = self.sizes["n_ctx"] if n_seq is None else n_seq
+        length = self.length(n_seq)
         return int(self.at(cache_bytes(self.network, element_size), n_batch=n_batch, n_seq=length))
+
+    def length(self, n_seq: int | None = None) -> int:
+        """Tokens of a sequence: as given, else the whole context, or one where a model has no context of its own.
+
+        Raises `SizeError` for another length where a model reads images, which are always as long.
+        """
+        context = self.sizes.get("n_ctx", 1)
+        if n_seq not in (None, context) and "n_ctx" in self.sizes and symbol("n_seq") not in self.network.free_symbols:
+            raise SizeError(f"an image of {self.name} is a sequence of {context} tokens, not {n_seq}; leave out n_seq")
+        return context if n_seq is None else n_seq
 
     def _repr_markdown_(self) -> str:
         sizes = ", ".join(f"`{name}` = {size:,}" for name, size in self.sizes.items())

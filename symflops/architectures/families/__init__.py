@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from symflops.architectures.families import (
-    audio, deepseek, encoders, experts, falcon, gpt, llama, translators, vision,
+    audio,
+    deepseek,
+    encoders,
+    experts,
+    falcon,
+    gpt,
+    llama,
+    translators,
+    vision,
 )  # fmt: skip
 from symflops.architectures.family import Family
 

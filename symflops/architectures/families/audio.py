@@ -41,9 +41,7 @@ def _sound(stream: Stream) -> Block:
     first = over_time("conv1", n_mel, 3, 1, 2 * n_source, frozen=("x",))
     second = over_time("conv2", d_model, 3, 2, n_source)
     activations = (activation_step("gelu", d_model, Stream(d_model, seq)) for seq in (2 * n_source, n_source))
-    return Block(
-        "Embed", Add(first, second, *activations, frozen_positions(n_source, stream), residual("add", stream))
-    )
+    return Block("Embed", Add(first, second, *activations, frozen_positions(n_source, stream), residual("add", stream)))
 
 
 WHISPER = Family(
