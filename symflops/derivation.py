@@ -23,8 +23,8 @@ from symflops.notation import n_batch, n_seq
 from symflops.proof import equal, residual
 
 READING_ORDER = (
-    "embedding", "position", "rotary", "qkv", "scores", "softmax", "mix", "project", "router", "feedforward",
-    "activation", "residual", "norm", "logits",
+    "embedding", "position", "rotary", "qkv", "scores", "softmax", "mix", "state space", "convolution", "scan",
+    "project", "router", "feedforward", "activation", "residual", "norm", "logits",
 )  # fmt: skip
 """The order in which a table lists what a network does, by role."""
 

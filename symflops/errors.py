@@ -30,6 +30,10 @@ class ConfigError(SymflopsError):
     """A model configuration that cannot be read, is of a foreign family, or contradicts itself."""
 
 
+class NoDecoding(ConfigError):
+    """A model that does not decode with a cache, such as an encoder, asked for a step of decoding."""
+
+
 class UnknownName(SymflopsError):
     """A name that is not in the list it was looked up in.
 

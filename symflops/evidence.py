@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from symflops.render.plain import columns
@@ -75,7 +75,11 @@ class Proof:
 
 @dataclass(frozen=True)
 class Report:
-    """What was compared. ``uncounted`` are operators, with their FLOPs, that torch's own counter takes for nothing."""
+    """What was compared.
+
+    ``uncounted`` are operators, with their FLOPs, that torch's own counter takes for nothing; ``overcounted`` are those
+    that it takes for so much more than they are.
+    """
 
     name: str
     module: str
@@ -89,6 +93,7 @@ class Report:
     flop_counter: Line
     uncounted: Mapping[str, int]
     proof: Proof | None = None
+    overcounted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -118,6 +123,7 @@ class Report:
             "tensors": [line.as_json() for line in self.tensors],
             "flop_counter": {"counted": self.flop_counter.formula, "with_uncounted": self.flop_counter.model},
             "uncounted": dict(self.uncounted),
+            "overcounted": dict(self.overcounted),
             "proof": None if self.proof is None else self.proof.as_json(),
             "evidence": self.evidence,
         }
@@ -149,10 +155,15 @@ class Report:
         return f"```text\n{self.text()}\n```"
 
     def _peer(self) -> str:
-        left_out = ", ".join(f"{operator} ({flops:,} FLOPs)" for operator, flops in self.uncounted.items())
+        left_out, added = map(_listed, (self.uncounted, self.overcounted))
         said = f"leaves out {left_out}" if left_out else "leaves nothing out here"
+        said += f" and counts too much for {added}" if added else ""
         agree = "its total and ours agree" if self.flop_counter.equal else "with that, it still DIFFERS from ours"
         return f"torch's FlopCounterMode {said}; {agree}"
+
+
+def _listed(operators: Mapping[str, int]) -> str:
+    return ", ".join(f"{operator} ({flops:,} FLOPs)" for operator, flops in operators.items())
 
 
 def _row(line: Line, form: str) -> list[str]:

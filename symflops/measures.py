@@ -56,8 +56,21 @@ def active_params(network: Expr) -> Expr:
     return _sum(network, lambda use: use.active * _owned(use))
 
 
-def _owned(use: Use) -> Expr:
-    return Add(*(parameter.count for parameter in use.operation.parameters))
+def trainable_params(network: Expr) -> Expr:
+    """Every distinct parameter that is not frozen once: a frozen one is a constant of its operation.
+
+    >>> from symflops.notation import d_ff, d_model, n_layer
+    >>> from symflops.operations import Contraction
+    >>> sizes = {"seq": 5, "d": d_model, "f": d_ff}
+    >>> fixed = Contraction("up", "x[seq d] weight[d f] + bias[f] -> y[seq f]", sizes, constants=("weight",))
+    >>> trainable_params(n_layer * fixed), params(n_layer * fixed)
+    (d_ff*n_layer, d_ff*d_model*n_layer + d_ff*n_layer)
+    """
+    return _sum(network, lambda use: use.copies * _owned(use, use.operation.constants))
+
+
+def _owned(use: Use, without: frozenset[str] = frozenset()) -> Expr:
+    return Add(*(parameter.count for parameter in use.operation.parameters if parameter.name not in without))
 
 
 def work(network: Expr) -> dict[tuple[str, str, str], Expr]:

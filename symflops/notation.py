@@ -167,6 +167,14 @@ _TERMS = (
     Term("d_conv", _sub("d", "conv"), "taps of a causal convolution", "tokens", {"hf": "conv_kernel"}),
     Term("d_inner", _sub("d", "inner"), "channels of a state space model", "elements", {"hf": "expand*hidden_size"}),
     Term("r_dt", _sub("r", "dt"), "rank of the time steps", "elements", {"hf": "time_step_rank"}),
+    Term(
+        "n_ssm_head",
+        _sub("n", "ssm head"),
+        "heads of a state space layer",
+        "heads",
+        {"hf": "mamba_n_heads"},
+    ),
+    Term("d_ssm_head", _sub("d", "ssm head"), "width of one such head", "elements", {"hf": "mamba_d_head"}),
     Term("n_ssm_group", _sub("n", "ssm group"), "groups that share their states' inputs", "groups", {"hf": "n_groups"}),
     Term("d_patch", _sub("d", "patch"), "side of an image patch", "pixels", {"hf": "patch_size"}),
     Term("n_side", _sub("n", "side"), "patches along a side of an image", "patches", {"hf": "image_size/patch_size"}),
@@ -261,6 +269,8 @@ n_chunk = symbol("n_chunk")
 d_conv = symbol("d_conv")
 d_inner = symbol("d_inner")
 r_dt = symbol("r_dt")
+n_ssm_head = symbol("n_ssm_head")
+d_ssm_head = symbol("d_ssm_head")
 n_ssm_group = symbol("n_ssm_group")
 d_patch = symbol("d_patch")
 n_side = symbol("n_side")

@@ -280,8 +280,8 @@ class Lookup(Operation):
         yield "one_hot_mac", self.elements(frozenset(self.sentence.result.axes) | frozenset(table.axes))
 
     def _gradients(self) -> Iterable[tuple[Kind, Pass, Expr]]:
-        if self._needs_gradient(self.sentence.operands[0]):
-            yield "add", self._gradient_pass(self.sentence.operands[0]), self._picked
+        for table in filter(self._needs_gradient, self.sentence.operands):
+            yield "add", self._gradient_pass(table), self._picked
 
     def _saved_tensors(self) -> Iterable[Tensor]:
         if self._needs_gradient(self.sentence.operands[0]):

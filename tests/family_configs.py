@@ -47,7 +47,8 @@ FAMILIES: dict[str, Choices] = {
         "vocab_size": [41], "tie_word_embeddings": [False, True], "n_positions": [19],
     },
     "opt": {
-        "num_hidden_layers": [1, 2], "num_attention_heads": [2], "hidden_size": [16], "ffn_dim": [9], "vocab_size": [41],
+        "num_hidden_layers": [1, 2], "num_attention_heads": [2], "hidden_size": [16], "ffn_dim": [9],
+        "vocab_size": [41],
         "do_layer_norm_before": [True, False], "enable_bias": [True, False], "word_embed_proj_dim": [None, 16],
         "layer_norm_elementwise_affine": [True, False], "max_position_embeddings": [19], "tie_word_embeddings": [True],
         "_remove_final_layer_norm": [False, True],

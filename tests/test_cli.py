@@ -182,7 +182,7 @@ FILES = {
     "list.json": ("[1]", "not the fields"),
     "latin.json": ("\xff\xfe", "no JSON"),
     "empty.json": ("{}", "no model_type"),
-    "bert.json": ('{"model_type": "bert"}', "unknown model_type 'bert'"),
+    "swin.json": ('{"model_type": "swin"}', "unknown model_type 'swin'"),
     "number.json": ('{"model_type": 3}', "no model_type"),
     "float.json": ('{"model_type": "gpt2", "n_embd": 1.5}', "positive integer"),
     "text.json": ('{"model_type": "gpt2", "n_embd": "768"}', "positive integer"),

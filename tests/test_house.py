@@ -15,7 +15,7 @@ ORDER = (
     "errors", "notation", "expressions", "proof", "declarations", "formulas", "masks", "nodes", "operations",
     "elementwise", "networks", "conventions", "totals", "measures", "serving", "layers", "architectures",
     "derivation", "emit", "sizes", "sweeps", "evaluate", "render", "evidence", "catalogue", "certified", "proved",
-    "tracing", "cli",
+    "questions", "pictures", "tracing", "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""
 COMPILES = {ROOT / "symflops" / "evaluate.py"}

@@ -8,13 +8,13 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sympy import Expr
+from sympy import Expr, Integer
 
 from symflops.architectures.family import Family
 from symflops.architectures.fields import Config, Field, defaults, fields_of, overridden, positive_integer
 from symflops.architectures.runs import Run, chunk
 from symflops.conventions import TORCH, Convention
-from symflops.errors import SizeError, UnknownName
+from symflops.errors import NoDecoding, SizeError, UnknownName
 from symflops.measures import Phase, active_params, flops, params, params_without
 from symflops.networks import each_step
 from symflops.notation import TERMS, n_new, n_query, n_seq, symbol
@@ -63,6 +63,30 @@ class Architecture:
         """The operations of some tokens of each sequence, such as one decode step, in symbols; see `runs`."""
         return self.family.compose(self.config, run)
 
+    def of_length(self, n_seq: int) -> Expr:
+        """The operations of whole sequences of so many tokens: in n_seq, unless the code fills up the last chunk."""
+        chunks = (self.sizes.get(divisor, 1) for divisor, number in self.family.divides if number == "n_seq")
+        if not any(n_seq % size for size in chunks):
+            return self.network
+        return self.at_run(Run(Integer(n_seq), Integer(n_seq), self.attention))
+
+    @property
+    def context(self) -> int:
+        """The tokens of a whole context. Raises `SizeError` where there is no such limit."""
+        if "n_ctx" not in self.sizes:
+            raise SizeError(f"{self.name} has no context of a fixed length; say how many tokens with n_seq")
+        return self.sizes["n_ctx"]
+
+    def length(self, n_seq: int | None = None) -> int:
+        """Tokens of a sequence: as given, else the whole context.
+
+        Raises `SizeError` where there is no context, and for another length where a model reads images alone.
+        """
+        length = self.context if n_seq is None else positive_integer("n_seq", n_seq)
+        if length != self.sizes.get("n_ctx", length) and symbol("n_seq") not in self.network.free_symbols:
+            raise SizeError(f"an image of {self.name} is a sequence of {self.context} tokens, not {length}")
+        return length
+
     @property
     def table(self) -> Mapping[str, Field]:
         """The config field of every size that the network has."""
@@ -90,8 +114,9 @@ class Architecture:
 
         Raises `SizeError` for sizes that are no positive integers, `UnknownName` for an unknown convention.
         """
-        total = flops(self.network, convention, phase)
-        return Total(self.at(total.expr, n_batch=n_batch, n_seq=self.length(n_seq)), total.convention)
+        length = self.length(n_seq)
+        total = flops(self.of_length(length), convention, phase)
+        return Total(self.at(total.expr, n_batch=n_batch, n_seq=length), total.convention)
 
     def step_flops(self, n_batch: int, n_past: int, n_query: int = 1, convention: str | Convention = TORCH) -> Total:
         """The exact work of ``n_query`` tokens of each sequence after ``n_past`` cached ones.
@@ -103,23 +128,21 @@ class Architecture:
 
     def generation_flops(self, n_batch: int, n_seq: int, n_new: int, convention: str | Convention = TORCH) -> Total:
         """The exact work of generating ``n_new`` tokens after a prompt of ``n_seq``: see `generation`."""
-        total = generation(self, convention)
+        total = generation(self, convention, self.of_length(positive_integer("n_seq", n_seq)))
         return Total(self.at(total.expr, n_batch=n_batch, n_seq=n_seq, n_new=n_new), total.convention)
 
     def cache_bytes(self, n_batch: int = 1, n_seq: int | None = None, element_size: int = 2) -> int:
-        """Bytes that decoding keeps of ``n_seq`` tokens (by default the whole context) of each sequence."""
-        length = self.length(n_seq)
-        return int(self.at(cache_bytes(self.network, element_size), n_batch=n_batch, n_seq=length))
+        """Bytes that decoding keeps of ``n_seq`` tokens (by default the whole context) of each sequence.
 
-    def length(self, n_seq: int | None = None) -> int:
-        """Tokens of a sequence: as given, else the whole context, or one where a model has no context of its own.
-
-        Raises `SizeError` for another length where a model reads images, which are always as long.
+        A model that does not decode, such as an encoder, keeps nothing: 0.
         """
-        context = self.sizes.get("n_ctx", 1)
-        if n_seq not in (None, context) and "n_ctx" in self.sizes and symbol("n_seq") not in self.network.free_symbols:
-            raise SizeError(f"an image of {self.name} is a sequence of {context} tokens, not {n_seq}; leave out n_seq")
-        return context if n_seq is None else n_seq
+        try:
+            step = self.at_run(Run(Integer(1), symbol("n_seq"), self.attention))
+        except NoDecoding:
+            return 0
+        kept = cache_bytes(step, element_size)
+        fixed = symbol("n_seq") not in kept.free_symbols
+        return int(self.at(kept, n_batch=n_batch, n_seq=n_seq or (1 if fixed else self.context)))
 
     def _repr_markdown_(self) -> str:
         sizes = ", ".join(f"`{name}` = {size:,}" for name, size in self.sizes.items())
@@ -127,9 +150,16 @@ class Architecture:
         return f"**{self.name}** ({self.family.name}): {counts}  \n{sizes}  \n{self.source}"
 
     def at(self, expression: Expr, **more: int) -> Expr:
-        """A closed form at this model's sizes, exactly; ``more`` sizes are n_batch, n_seq and such."""
+        """A closed form at this model's sizes, exactly; ``more`` sizes are n_batch, n_seq and such.
+
+        Raises `SizeError` where a size of the form does not divide another that it has to.
+        """
         values = {**self.sizes, **{name: positive_integer(name, value) for name, value in more.items()}}
-        return expression.subs({symbol(name): value for name, value in values.items()})
+        inside = {name: value for name, value in values.items() if symbol(name) in expression.free_symbols}
+        for divisor, number in self.family.divides:
+            if {divisor, number} <= inside.keys() and inside[number] % inside[divisor]:
+                raise SizeError(f"{divisor} = {inside[divisor]} does not divide {number} = {inside[number]}")
+        return expression.subs({symbol(name): value for name, value in inside.items()})
 
     def with_sizes(self, **sizes: int) -> Architecture:
         """The same architecture at other sizes; sizes that follow from them (such as d_ff = 4 d_model) follow.
@@ -160,11 +190,12 @@ def _builder() -> Callable[..., Architecture]:
     return build
 
 
-def generation(model: Architecture, convention: str | Convention = TORCH) -> Total:
+def generation(model: Architecture, convention: str | Convention = TORCH, whole: Expr | None = None) -> Total:
     """The forward work of n_new tokens after a prompt of n_seq, in closed form.
 
+    ``whole`` is the prompt's network, where that is not the model's in symbols (`Architecture.of_length`).
     The prompt's pass gives the first of them, and each other takes a step over a cache that has grown by one token.
     """
-    prompt = flops(model.network, convention)
+    prompt = flops(model.network if whole is None else whole, convention)
     steps = sum_over_steps(model.step.subs(n_query, 1), convention, first=n_seq, steps=n_new - 1)
     return prompt + steps

@@ -29,6 +29,15 @@ class Place:
         """Whether the tensors have names of their own."""
         return bool(self.tensors)
 
+    def tensor(self, parameter: str) -> tuple[str, str]:
+        """Module and name of a parameter; a name with a dot is kept in a module inside, which others compute with.
+
+        >>> Place("mixer", {"weight": "conv1d.weight"}).tensor("weight")
+        ('mixer.conv1d', 'weight')
+        """
+        module, _, name = f"{self.module}.{self.tensors.get(parameter, parameter)}".rpartition(".")
+        return module, name
+
 
 @dataclass(frozen=True)
 class Family:

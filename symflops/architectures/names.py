@@ -89,6 +89,8 @@ TABLE: Meanings = MappingProxyType(
         **_named(n.d_conv, "conv_kernel mamba_d_conv conv_L_cache d_conv"),
         **_named(n.n_chunk, "chunk_size mamba_chunk_size"),
         **_named(n.r_dt, "time_step_rank mamba_dt_rank"),
+        **_named(n.n_ssm_head, "mamba_n_heads mamba_num_heads"),
+        **_named(n.d_ssm_head, "mamba_d_head mamba_head_dim"),
         **_named(n.n_ssm_group, "n_groups mamba_n_groups"),
         **_named(n.d_patch, "patch_size"),
         **_named(n.d_patch * n.n_side, "image_size"),

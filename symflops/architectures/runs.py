@@ -40,6 +40,11 @@ class Run:
         if self.attention not in (*CORES, ABSORBED):
             raise UnknownName("attention", self.attention, (*CORES, ABSORBED))
 
+    @property
+    def whole(self) -> bool:
+        """Whether these are all tokens there are, so that nothing was kept of others before them."""
+        return bool(self.query == self.key)
+
     def stream(self, width: Expr | None = None) -> Stream:
         """The residual stream of the computed tokens."""
         return Stream(self.width if width is None else width, self.query)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 from sympy import Add, Expr, Rational, floor
@@ -12,10 +12,12 @@ from symflops.architectures.runs import Run
 from symflops.errors import ConfigError
 from symflops.layers.attention import Heads, fused_qkv, project, separate_qkv
 from symflops.layers.embedding import LEARNED, ROTARY, Positions, de_embedding, embedding
+from symflops.layers.heads import bias_of_logits
 from symflops.layers.linear import BIAS, NO_BIAS, Bias
 from symflops.layers.norm import Norm, residual
 from symflops.layers.rotary import rotary_angles, rotate
 from symflops.layers.softmax import Softmax, plain
+from symflops.layers.stream import Stream
 from symflops.masks import AttendedPairs
 from symflops.networks import Block, Tied
 from symflops.notation import d_head, d_model, d_rope, n_ctx, n_head, n_kv_head
@@ -91,9 +93,18 @@ def decoder(
     """Embedding, layers, the last norm, and logits by a table that is tied to the token table where the config says."""
     stream = run.stream()
     angles = [] if rotated is None else [rotary_angles(rotated, stream)]
-    head = de_embedding(logits, stream)
-    tied = Tied(head) if config.get("tie_word_embeddings") else head
-    return Add(embedding(positions, stream, rows), *angles, layers, norm("norm_final", stream), tied)
+    ends = (embedding(positions, stream, rows), *angles, norm("norm_final", stream), *_logits(config, logits, stream))
+    return Add(layers, *ends)
+
+
+def _logits(config: Config, bias: Bias, stream: Stream) -> Iterator[Expr]:
+    """The last matmul, with a table of its own or with the token table; a bias is never that table's."""
+    if not config.get("tie_word_embeddings"):
+        yield de_embedding(bias, stream)
+        return
+    yield Tied(de_embedding(NO_BIAS, stream))
+    if bias == BIAS:
+        yield Block("De-embed", bias_of_logits(stream))
 
 
 def share_of_head(default: float, *fields: str) -> Callable[[Config], Expr]:

@@ -21,7 +21,7 @@ from symflops.architectures import stacks
 from symflops.architectures.family import lines
 from symflops.architectures.fields import Config, Field
 from symflops.architectures.runs import Run
-from symflops.errors import ConfigError, SizeError
+from symflops.errors import ConfigError, NoDecoding, SizeError
 from symflops.layers.attention import Heads, separate_qkv
 from symflops.layers.linear import Bias
 from symflops.layers.norm import Norm, residual
@@ -80,7 +80,7 @@ def cross_attention(
 def reads_whole_sequences(config: Config, run: Run) -> None:
     """Raises `ConfigError` for a run that goes on from a cache: an encoder has none."""
     if run.query != run.key:
-        raise ConfigError(
+        raise NoDecoding(
             f"{config['model_type']} is an encoder, which does not decode with a cache: sequences are computed whole"
         )
 

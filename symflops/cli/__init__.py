@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from symflops.cli.check import check
+from symflops.cli.compare import compare
 from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
 from symflops.cli.trace import trace
@@ -32,7 +33,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, derive, evaluate, trace):
+for command in (check, compare, derive, evaluate, trace):
     symflops.add_command(command)
 
 

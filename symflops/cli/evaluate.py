@@ -146,6 +146,8 @@ def _text(result: dict[str, Any]) -> str:
         "cache_bytes": "cache at 2 bytes an element",
     }
     shown = {key: label for key, label in labels.items() if result.get(key) is not None}
+    if not result.get("cache_bytes"):
+        shown.pop("cache_bytes", None)
     if result.get("active") == result["params"]:
         del shown["active"]
     rows = [[label, _grouped(result[key])] for key, label in shown.items()]

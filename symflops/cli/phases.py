@@ -54,9 +54,13 @@ def asked(model: Architecture, phase: str, given: Mapping[str, int]) -> Asked:
     for flag in given:
         if flag not in PHASES[phase]:
             raise SizeError(f"{phase} has no {flag}; it takes {', '.join(sorted(PHASES[phase]))}")
-    context, tokens = model.sizes.get("n_ctx", 1), given.get("--tokens", 1)
+    tokens = given.get("--tokens", 1)
+    length = "--past" if "--past" in PHASES[phase] else "--seq"
+    context = given.get(length) or model.sizes.get("n_ctx")
+    if context is None:
+        raise SizeError(f"{model.name} has no context of a fixed length; say how many tokens with {length}")
     rest = max(context - tokens, 1)
-    if "--past" in PHASES[phase]:
+    if length == "--past":
         past = given.get("--past", rest)
         return Asked(phase, past, past, tokens, past + tokens)
     if phase == "generation":

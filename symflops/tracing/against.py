@@ -27,7 +27,7 @@ from symflops.proof import equal, residual
 from symflops.render.document import Block, Cell, Code, Prose, Table, readable
 from symflops.tracing.costs import ROOT, reading_order
 from symflops.tracing.merging import macs
-from symflops.tracing.places import PHASES, closed_forms, label, module_of
+from symflops.tracing.places import PHASES, closed_forms, label
 
 if TYPE_CHECKING:
     from symflops.tracing.trace import Trace
@@ -186,9 +186,9 @@ def _code_params(found: Trace, without: frozenset[str] = frozenset()) -> Forms:
 def _hand_params(model: Architecture, here: Callable[[Expr], Expr], without: frozenset[str] = frozenset()) -> Forms:
     forms: dict[str, list[Expr]] = defaultdict(list)
     for use in uses(model.network):
-        if use.operation.role not in without:
-            counts = (use.copies * parameter.count for parameter in use.operation.parameters)
-            forms[module_of(model, use)].extend(counts)
+        for parameter in use.operation.parameters if use.operation.role not in without else ():
+            module, _ = model.family.place(use).tensor(parameter.name)
+            forms[module].append(use.copies * parameter.count)
     return {path: here(Add(*each)) for path, each in forms.items()}
 
 
@@ -203,7 +203,7 @@ def _code_tensors(found: Trace) -> dict[tuple[str, str], Shapes]:
 def _hand_tensors(model: Architecture, here: Callable[[Expr], Expr]) -> dict[tuple[str, str], Shapes]:
     places = [(use, model.family.place(use)) for use in uses(model.network)]
     owned = (
-        ((place.module, place.tensors.get(parameter.name, parameter.name)), parameter.shape, use.copies)
+        (place.tensor(parameter.name), parameter.shape, use.copies)
         for use, place in places
         for parameter in use.operation.parameters
     )
@@ -223,7 +223,7 @@ def _tallied(
 def _stacked(model: Architecture) -> set[tuple[str, str]]:
     """Tensors that hold many of a network's, such as those of all experts: their elements are compared."""
     places = [model.family.place(use) for use in uses(model.network)]
-    return {(place.module, name) for place in places for name in place.tensors.values()}
+    return {place.tensor(name) for place in places for name in place.tensors}
 
 
 def _tensors(

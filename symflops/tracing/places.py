@@ -15,11 +15,16 @@ from symflops.networks import Use, uses
 PHASES: tuple[Phase, ...] = ("forward", "backward")
 
 
-def closed_forms(model: Architecture) -> tuple[dict[tuple[Phase, str], list[Expr]], dict[str, list[str]]]:
-    """The formula's FLOPs by pass and module path, and the operations at each path, in reading order."""
+def closed_forms(
+    model: Architecture, network: Expr | None = None
+) -> tuple[dict[tuple[Phase, str], list[Expr]], dict[str, list[str]]]:
+    """The formula's FLOPs by pass and module path, and the operations at each path, in reading order.
+
+    ``network`` is the model's for other tokens than whole sequences in symbols.
+    """
     forms: dict[tuple[Phase, str], list[Expr]] = defaultdict(list)
     named: dict[str, list[str]] = defaultdict(list)
-    for use in sorted(uses(model.network), key=reading_position):
+    for use in sorted(uses(model.network if network is None else network), key=reading_position):
         path = module_of(model, use)
         named[path].append(use.path)
         for phase in PHASES:

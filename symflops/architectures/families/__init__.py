@@ -16,13 +16,15 @@ from symflops.architectures.families import (
     experts,
     falcon,
     gpt,
+    hybrid,
     llama,
+    mamba,
     translators,
     vision,
-)  # fmt: skip
+)
 from symflops.architectures.family import Family
 
-_ALL = (gpt, falcon, llama, experts, deepseek, encoders, translators, vision, audio)
+_ALL = (gpt, falcon, llama, experts, deepseek, encoders, translators, vision, audio, mamba, hybrid)
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {family.name: family for families in _ALL for family in families.FAMILIES}
 )

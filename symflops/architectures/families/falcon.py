@@ -105,6 +105,7 @@ PHI = Family(
     down           model.layers.*.mlp.fc2
     norm_final     model.final_layernorm
     logits         lm_head
+    logits_bias    lm_head
     """,
     fields=stacks.rope(0.5, "partial_rotary_factor"),
     divides=GROUPS,

@@ -151,6 +151,7 @@ GPTJ = Family(
     down           transformer.h.*.mlp.fc_out
     norm_final     transformer.ln_f
     logits         lm_head
+    logits_bias    lm_head
     """,
     fields={"d_rope": Field("rotary_dim", d_model / n_head)},
 )

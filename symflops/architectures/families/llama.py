@@ -38,7 +38,7 @@ from symflops.networks import Block
 from symflops.notation import d_rope, n_layer, n_vocab, symbol
 from symflops.operations import Operation
 
-NormOfHeads = Callable[[str, Expr, Expr, Stream], Operation]
+NormOfHeads = Callable[[str, Expr, Expr, Stream], Expr]
 """A norm of queries or keys by name, heads, width of a head and stream."""
 Feedforward = Callable[[Config, Run], Expr]
 
@@ -125,7 +125,7 @@ def llama_attention(
     return stacks.attention(run, heads, mask, qkv, out, turned, softmax, of_heads, projections)
 
 
-def norms_of_heads(norm: NormOfHeads, heads: Heads, run: Run) -> tuple[Operation, ...]:
+def norms_of_heads(norm: NormOfHeads, heads: Heads, run: Run) -> tuple[Expr, ...]:
     """The norms of queries and of keys."""
     counts = (("q_norm", heads.n_head), ("k_norm", heads.n_kv_head))
     return tuple(norm(name, count, heads.d_head, run.stream()) for name, count in counts)
@@ -177,8 +177,13 @@ def _cohere(config: Config, run: Run) -> Expr:
     return llama_like(config, run, norm=gain_norm, norms=ONE, norm_of_heads=of_heads)
 
 
+def _norm_for_each_head(name: str, heads: Expr, width: Expr, stream: Stream) -> Expr:
+    """As many LayerNorms as there are heads, each a module of its own."""
+    return heads * gain_norm(name, Stream(width, stream.seq, stream.batch))
+
+
 def _stablelm(config: Config, run: Run) -> Expr:
-    of_heads = gains_of_heads if config["qk_layernorm"] else None
+    of_heads = _norm_for_each_head if config["qk_layernorm"] else None
     norms, bias = ONE if config["use_parallel_residual"] else PRE, stacks.bias(config, "use_qkv_bias")
     return llama_like(config, run, norm=layer_norm, norms=norms, norm_of_heads=of_heads, qkv=bias, rotated=d_rope)
 
@@ -260,6 +265,11 @@ STABLELM = replace(
     name="stablelm",
     citation="Bellagente et al., Stable LM 2 1.6B Technical Report, 2024, arXiv:2402.17834",
     compose=_stablelm,
+    places="""
+    q_norm model.layers.*.self_attn.q_layernorm.norms.*
+    k_norm model.layers.*.self_attn.k_layernorm.norms.*
+    """
+    + PLACES,
     fields=stacks.rope(0.25, "partial_rotary_factor"),
 )
 FAMILIES = (
