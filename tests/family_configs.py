@@ -15,6 +15,18 @@ _LLAMA: Choices = {
 }  # fmt: skip
 _BIASED: Choices = {**_LLAMA, "attention_bias": [False, True]}
 _WINDOWED: Choices = {**_BIASED, "sliding_window": [3], "head_dim": [6, 8], "layer_types": [None]}
+_SMALL: Choices = {
+    "num_hidden_layers": [1, 2], "num_attention_heads": [3], "hidden_size": [15], "intermediate_size": [7],
+}  # fmt: skip
+_BERT: Choices = {
+    **_SMALL, "vocab_size": [41], "max_position_embeddings": [19], "type_vocab_size": [1, 2],
+    "hidden_act": ["gelu", "relu"], "tie_word_embeddings": [True, False], "is_decoder": [False, True],
+    "pad_token_id": [0],
+}  # fmt: skip
+_TRANSLATOR: Choices = {
+    "encoder_layers": [1, 2], "decoder_layers": [1, 3], "encoder_attention_heads": [2], "d_model": [12],
+    "decoder_attention_heads": [2, 3], "encoder_ffn_dim": [7], "decoder_ffn_dim": [7, 9],
+}  # fmt: skip
 FAMILIES: dict[str, Choices] = {
     "gpt2": {
         "n_layer": [1, 3], "n_head": [1, 3, 5], "n_embd": [15, 45], "n_inner": [None, 7], "vocab_size": [41],
@@ -69,6 +81,37 @@ FAMILIES: dict[str, Choices] = {
         "use_parallel_residual": [False, True], "partial_rotary_factor": [0.25, 0.5],
     },
     "granite": {**_BIASED, "mlp_bias": [False, True]},
+    "bert": _BERT,
+    "roberta": {**_BERT, "max_position_embeddings": [21]},
+    "t5": {
+        "num_layers": [1, 2], "num_decoder_layers": [None, 1, 3], "num_heads": [3], "d_model": [10], "d_kv": [4, 6],
+        "d_ff": [7], "vocab_size": [41], "relative_attention_num_buckets": [8], "relative_attention_max_distance": [16],
+        "feed_forward_proj": ["relu", "gated-gelu", "gated-silu", "gelu"],
+    },
+    "bart": {
+        **_TRANSLATOR, "vocab_size": [41], "max_position_embeddings": [19], "tie_word_embeddings": [True, False],
+        "activation_function": ["gelu", "relu"], "scale_embedding": [False, True],
+    },
+    "vit": {
+        **_SMALL, "image_size": [12, 8], "patch_size": [2, 4], "num_channels": [1, 3], "qkv_bias": [True, False],
+        "pooler_act": ["tanh", "relu"], "pooler_output_size": [None, 15, 9], "hidden_act": ["gelu", "relu"],
+    },
+    "clip": {
+        "projection_dim": [6, 9],
+        "text_config": [
+            {"hidden_size": 10, "num_attention_heads": 2, "num_hidden_layers": layers, "intermediate_size": 7,
+             "vocab_size": 41, "max_position_embeddings": 19, "eos_token_id": 40}
+            for layers in (1, 2)
+        ],
+        "vision_config": [
+            {**{name: values[-1] for name, values in _SMALL.items()}, "image_size": 12, "patch_size": patch}
+            for patch in (4, 6)
+        ],
+    },
+    "whisper": {
+        **_TRANSLATOR, "vocab_size": [41], "num_mel_bins": [5], "max_source_positions": [6, 9],
+        "max_target_positions": [19], "pad_token_id": [0], "tie_word_embeddings": [True, False],
+    },
 }  # fmt: skip
 
 

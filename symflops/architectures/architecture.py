@@ -77,6 +77,16 @@ class Architecture:
             raise SizeError(f"{self.name} has no context of a fixed length; say how many tokens with n_seq")
         return self.sizes["n_ctx"]
 
+    def length(self, n_seq: int | None = None) -> int:
+        """Tokens of a sequence: as given, else the whole context.
+
+        Raises `SizeError` where there is no context, and for another length where a model reads images alone.
+        """
+        length = self.context if n_seq is None else positive_integer("n_seq", n_seq)
+        if length != self.sizes.get("n_ctx", length) and symbol("n_seq") not in self.network.free_symbols:
+            raise SizeError(f"an image of {self.name} is a sequence of {self.context} tokens, not {length}")
+        return length
+
     @property
     def table(self) -> Mapping[str, Field]:
         """The config field of every size that the network has."""
@@ -104,7 +114,7 @@ class Architecture:
 
         Raises `SizeError` for sizes that are no positive integers, `UnknownName` for an unknown convention.
         """
-        length = self.context if n_seq is None else positive_integer("n_seq", n_seq)
+        length = self.length(n_seq)
         total = flops(self.of_length(length), convention, phase)
         return Total(self.at(total.expr, n_batch=n_batch, n_seq=length), total.convention)
 

@@ -88,8 +88,15 @@ def completed(config: Config) -> Config:
             raise ConfigError(f"the config says {own} = {given[own]} and {name} = {value}, which are one field")
         given[own] = given[own] if given.get(own) is not None else value
     inner = {name: part for name, part in known["fields"].items() if isinstance(part, dict)}
-    nested = {name: {**part, **(given.get(name) or {})} for name, part in inner.items() if "model_type" in part}
+    nested = {name: {**part, **_part(given, name)} for name, part in inner.items() if "model_type" in part}
     return {**known["fields"], **given, **nested}
+
+
+def _part(config: Config, name: str) -> Config:
+    part = config.get(name) or {}
+    if not isinstance(part, Mapping):
+        raise ConfigError(f"{name} is {part!r}, not the fields of a config")
+    return part
 
 
 def fields_of(config: Config, special: Mapping[str, Field]) -> dict[str, Field]:

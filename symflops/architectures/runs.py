@@ -28,8 +28,7 @@ class Run:
     """``query`` tokens of each sequence are computed; they and those before them, ``key`` in all, are attended to.
 
     ``attention`` is how the core runs: ``eager``, or ``flash``, which computes the scores again in the backward pass,
-    or, where attention is over latents, ``absorbed``.
-    ``width`` is that of the stream, where a model has several.
+    or, where attention is over latents, ``absorbed``. ``width`` is that of the stream, where a model has several.
     """
 
     query: Expr = n_seq

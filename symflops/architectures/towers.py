@@ -3,7 +3,7 @@
 >>> from symflops.layers.feedforward import NO_BIAS, plain_feedforward
 >>> from symflops.networks import uses
 >>> from symflops.notation import n_layer
->>> [use.path for use in uses(part("Encoder", n_layer * plain_feedforward("relu", NO_BIAS)))][0]
+>>> min(use.path for use in uses(part("Encoder", n_layer * plain_feedforward("relu", NO_BIAS))))
 'Encoder: Feedforward/act'
 >>> within("Encoder", "model.encoder.layers.*", "q k  self_attn.{}_proj").splitlines()[1]
 'Encoder*/k model.encoder.layers.*.self_attn.{}_proj'
@@ -81,7 +81,7 @@ def reads_whole_sequences(config: Config, run: Run) -> None:
     """Raises `ConfigError` for a run that goes on from a cache: an encoder has none."""
     if run.query != run.key:
         raise NoDecoding(
-            f"{config['model_type']} is an encoder, which does not decode with a cache; every token sees all others"
+            f"{config['model_type']} is an encoder, which does not decode with a cache: sequences are computed whole"
         )
 
 
@@ -90,6 +90,12 @@ def without(config: Config, *flags: str) -> None:
     for flag in flags:
         if config.get(flag):
             raise ConfigError(f"{flag} = {config[flag]} is not supported; use symflops trace")
+
+
+def one_table(config: Config) -> None:
+    """Raises `ConfigError` where nothing ties the logits' matrix to the token table: the code then has more tables."""
+    if not config["tie_word_embeddings"]:
+        raise ConfigError(f"tie_word_embeddings = False in {config['model_type']} is not supported; use symflops trace")
 
 
 def patches_of(inner: str = "") -> Field:

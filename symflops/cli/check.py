@@ -35,7 +35,7 @@ def check(name: str | None, every: bool, batch: str, seq: str | None, attention:
             raise UnknownName(what, given, known)
     n_batch = options.whole("--batch", batch)
     model = architecture(name, "flash" if attention == "sdpa" else "eager")
-    n_seq = model.sizes.get("n_ctx", 1) if seq is None else options.whole("--seq", seq)
+    n_seq = model.sizes.get("n_ctx", 1) if seq is None else model.length(options.whole("--seq", seq))
     try:
         from symflops.tracing.check import check_model, proved
     except ModuleNotFoundError as error:

@@ -23,6 +23,7 @@ from symflops.measures import Phase, flops, params
 from symflops.networks import uses
 from symflops.tracing import pretrained
 from symflops.tracing.against import against
+from symflops.tracing.costs import ROOT
 from symflops.tracing.counter import Counter, against_flop_counter
 from symflops.tracing.counts import Count
 from symflops.tracing.inputs import inputs, loss
@@ -153,7 +154,7 @@ def _operations(model: Architecture, count: Count, n_batch: int, n_seq: int) -> 
     seen: dict[tuple[Phase, str], int] = defaultdict(int)
     for path, part in count.by_pattern().items():
         for entry in part:
-            seen["forward" if entry.phase == "forward" else "backward", path] += entry.flops
+            seen["forward" if entry.phase == "forward" else "backward", path or ROOT] += entry.flops
     paths = dict.fromkeys([*named, *(path for _, path in seen)])
     lines = []
     for phase, path in ((phase, path) for phase in PHASES for path in paths):
@@ -174,7 +175,8 @@ def _tensors(model: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> tupl
     expected, stacked = _expected(model)
     seen: dict[str, Tally[tuple[int, ...]]] = defaultdict(Tally)
     for name, found in shapes.items():
-        seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][tuple(sorted(found))] += 1
+        path = name if "." in name else f"{ROOT}.{name}"
+        seen[re.sub(r"(?<=\.)\d+(?=\.)", "*", path)][tuple(sorted(found))] += 1
     return tuple(
         (_elements if name in stacked else _shapes)(name, expected[name], seen[name])
         for name in sorted({*expected, *seen})

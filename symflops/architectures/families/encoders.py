@@ -11,8 +11,7 @@ from symflops.architectures.family import Family
 from symflops.architectures.fields import Config
 from symflops.architectures.runs import Run
 from symflops.architectures.stacks import LEARNED
-from symflops.architectures.towers import reads_whole_sequences, without
-from symflops.errors import ConfigError
+from symflops.architectures.towers import one_table, reads_whole_sequences, without
 from symflops.layers.attention import Heads
 from symflops.layers.embedding import de_embedding, embedding, table
 from symflops.layers.feedforward import activation_step, plain_feedforward
@@ -31,8 +30,7 @@ def bert_like(config: Config, run: Run, activation_of_head: Callable[[Config], s
     """Embeddings of tokens, positions and segments; layers with a norm behind each part; the head for masked tokens."""
     reads_whole_sequences(config, run)
     without(config, "is_decoder", "add_cross_attention")
-    if not config["tie_word_embeddings"]:
-        raise ConfigError("a head that is not tied to the token table is not supported; use symflops trace")
+    one_table(config)
     stream = run.stream()
     attention = stacks.attention(run, HEADS, run.full(), BIAS, BIAS)
     feedforward = plain_feedforward(config["hidden_act"], BIAS, stream=stream)

@@ -14,7 +14,7 @@ from symflops.architectures.family import Family
 from symflops.architectures.fields import Config, Field
 from symflops.architectures.runs import Run
 from symflops.architectures.stacks import ROTARY
-from symflops.architectures.towers import cross_attention, once, part, within
+from symflops.architectures.towers import cross_attention, once, one_table, part, within
 from symflops.errors import ConfigError
 from symflops.layers.attention import Heads, separate_qkv
 from symflops.layers.embedding import de_embedding, embedding, table
@@ -79,7 +79,6 @@ _T5_LAYER = """
     scores mix              SelfAttention
     project                 SelfAttention.o
     gate                    DenseReluDense.wi_0
-    Gated*/up               DenseReluDense.wi_1
     up                      DenseReluDense.wi
     down                    DenseReluDense.wo
     norm_attention norm_feedforward norm_cross layer_norm
@@ -95,6 +94,8 @@ T5 = Family(
     "arXiv:1910.10683",
     _t5,
     within("Decoder*Cross", "decoder.block.*.layer.*", _T5_CROSS)
+    + within("Encoder*Gated", "encoder.block.*.layer.*", "up DenseReluDense.wi_1")
+    + within("Decoder*Gated", "decoder.block.*.layer.*", "up DenseReluDense.wi_1")
     + within("Encoder", "encoder.block.*.layer.*", _T5_LAYER)
     + within("Decoder", "decoder.block.*.layer.*", _T5_LAYER)
     + """
@@ -109,6 +110,7 @@ T5 = Family(
 
 
 def _bart(config: Config, run: Run) -> Expr:
+    one_table(config)
     reading, stream, act = Run(attention=run.attention), run.stream(), config["activation_function"]
     token, head = table("token", n_vocab, "embedding", stream), de_embedding(stream=stream)
     cross = cross_attention(run, HEADS, reading.stream(), layer_norm, BIAS, BIAS)
@@ -117,7 +119,7 @@ def _bart(config: Config, run: Run) -> Expr:
     return Add(
         once(part("Encoder", _bart_embedding(table("token", n_vocab, "embedding"), reading.stream()) + encoder)),
         part("Decoder", _bart_embedding(Tied(token), stream) + n_layer_decoder * decoder),
-        Tied(head) if config["tie_word_embeddings"] else head,
+        Tied(head),
         shift_of_logits(stream),
     )
 

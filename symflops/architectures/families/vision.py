@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sympy import Add, Expr, Integer
 
 from symflops.architectures import stacks
 from symflops.architectures.families.encoders import HEADS
 from symflops.architectures.family import Family
-from symflops.architectures.fields import Config, Field
+from symflops.architectures.fields import Config, Field, defaults
 from symflops.architectures.runs import Run
 from symflops.architectures.stacks import LEARNED
-from symflops.architectures.towers import IMAGE, part, patches_of, reads_whole_sequences, within
+from symflops.architectures.towers import IMAGE, once, part, patches_of, reads_whole_sequences, within
 from symflops.errors import ConfigError
 from symflops.layers.attention import Heads
 from symflops.layers.convolution import patch_convolution
@@ -66,18 +68,29 @@ VIT = Family(
 )
 
 
+def _refuse_other_parts(config: Config) -> None:
+    """Older configs repeat their parts as ``text_config_dict``, which counts instead where it says something else."""
+    for name in ("text_config", "vision_config"):
+        repeated = config.get(f"{name}_dict")
+        said = {**defaults()["clip"]["fields"][name], **repeated} if isinstance(repeated, Mapping) else {}
+        apart = [field for field in said if said[field] != config[name].get(field) and field != "model_type"]
+        if apart:
+            raise ConfigError(f"{name} and {name}_dict say different things of {apart[0]}; use symflops trace")
+
+
 def _clip(config: Config, run: Run) -> Expr:
     reads_whole_sequences(config, run)
+    _refuse_other_parts(config)
     images = Run(IMAGE, IMAGE, run.attention, d_model_vision)
     text = n_layer * _layer(run, HEADS, run.causal(), config["text_config"], d_ff)
     heads = Heads(n_head_vision, n_head_vision, d_model_vision / n_head_vision)
     vision = n_layer_vision * _layer(images, heads, images.full(), config["vision_config"], d_ff_vision)
+    text_tower = Add(embedding(LEARNED, run.stream()), text, layer_norm("norm_final", run.stream()))
+    # Of an image only the class token goes on.
+    image_tower = Add(_image_embedding(images.stream()), vision, layer_norm("norm_final", _one(d_model_vision)))
     return Add(
-        part("Text", embedding(LEARNED, run.stream()) + text + layer_norm("norm_final", run.stream())),
-        part("Text", _projection(d_model)),
-        part("Vision", _image_embedding(images.stream()) + vision),
-        # Of an image only the class token goes on.
-        part("Vision", layer_norm("norm_final", Stream(d_model_vision, Integer(1))) + _projection(d_model_vision)),
+        once(part("Text", text_tower + _projection(d_model))),
+        once(part("Vision", image_tower + _projection(d_model_vision))),
         similarity(),
     )
 
@@ -97,8 +110,13 @@ def _image_embedding(stream: Stream) -> Block:
 
 def _projection(width: Expr) -> Block:
     """One vector for each sequence, in the space that both towers share, of length one."""
-    one = Stream(width, Integer(1))
-    return Block("Projection", linear("projection", width, d_project, "head", NO_BIAS, one) + unit_length(d_project))
+    product = linear("projection", width, d_project, "head", NO_BIAS, _one(width))
+    return Block("Projection", product + unit_length(d_project))
+
+
+def _one(width: Expr) -> Stream:
+    """One token of each sequence."""
+    return Stream(width, Integer(1))
 
 
 _CLIP_LAYER = """

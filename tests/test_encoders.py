@@ -1,0 +1,374 @@
+"""Encoders, encoder-decoders, vision and audio: against their code, real modules, loops and published counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sympy import Expr, Integer, expand
+
+from symflops import SymflopsError, architecture
+from symflops.architectures import Architecture, presets
+from symflops.architectures.runs import decode_step
+from symflops.cli import run
+from symflops.errors import ConfigError, DeclarationError, SizeError
+from symflops.layers.convolution import Convolution, over_time, patch_convolution
+from symflops.layers.linear import BIAS, linear
+from symflops.layers.stream import Stream
+from symflops.measures import flops, params
+from symflops.networks import Block, each_step, uses
+from symflops.notation import (
+    d_head,
+    d_model,
+    d_patch,
+    n_batch,
+    n_channel,
+    n_head,
+    n_layer_decoder,
+    n_mel,
+    n_seq,
+    n_side,
+    n_source,
+)  # fmt: skip
+from symflops.operations import Operation
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from symflops.tracing.against import Comparison, against, opposite  # noqa: E402
+from symflops.tracing.check import check_model  # noqa: E402
+from symflops.tracing.classes import class_for  # noqa: E402
+from symflops.tracing.trace import Trace, trace  # noqa: E402
+
+FAMILIES = ("bert", "roberta", "t5", "bart", "vit", "clip", "whisper")
+TRANSLATORS = ("t5", "bart", "whisper")
+ENCODERS = ("bert", "roberta", "vit", "clip")
+_T5 = {"model_type": "t5", "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+# T5 1.1 and FLAN-T5, with a head of their own: elements of the released tensors.
+UNTIED = {
+    76961152: {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
+    247577856: {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
+    783150080: {"d_model": 1024, "d_kv": 64, "d_ff": 2816, "num_layers": 24, "num_heads": 16},
+    2849757184: {"d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32},
+    11135332352: {"d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64},
+}
+# As the papers print them, in millions (Devlin et al. 2018, section 3; Raffel et al. 2020, section 3.7; Dosovitskiy et
+# al. 2021, Table 1; Radford et al. 2022, Table 1), and how far rounding and what else a paper counts may take them.
+PRINTED = {
+    "bert-base-uncased": 110, "bert-large-uncased": 340, "t5-small": 60, "t5-base": 220, "t5-large": 770,
+    "t5-3b": 2800, "t5-11b": 11000, "vit-b-16": 86, "vit-l-16": 307, "vit-h-14": 632, "whisper-tiny": 39,
+    "whisper-base": 74, "whisper-small": 244, "whisper-medium": 769, "whisper-large-v2": 1550,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_models_are_as_large_as_their_papers_say(name: str) -> None:
+    assert architecture(name).params() == presets()[name]["params"]
+    assert abs(architecture(name).params() / (PRINTED[name] * 10**6) - 1) < 0.05
+
+
+@pytest.mark.parametrize("count", UNTIED)
+def test_a_t5_with_a_head_of_its_own_is_the_released_one(count: int) -> None:
+    assert architecture({**_T5, **UNTIED[count]}).params() == count
+
+
+def test_bert_with_a_pooler_for_its_head_is_the_released_encoder() -> None:
+    model = architecture("bert-base-uncased")
+    head = int(model.at(params(sum(_below(model.network, "Head")))))
+    assert model.params() - head + 768 * 769 == 109482240
+
+
+def _below(network: Expr, name: str) -> list[Expr]:
+    return [each for each in network.atoms(Block) if each.name == name]
+
+
+# Against the code.
+
+
+@pytest.fixture(scope="module")
+def traced() -> Callable[[str], Trace]:
+    found: dict[str, Trace] = {}
+
+    def of(family: str) -> Trace:
+        if family not in found:
+            found[family] = trace(f"hf:{family}", certify=0)
+        return found[family]
+
+    return of
+
+
+@pytest.mark.parametrize("family", ["vit", *(pytest.param(each, marks=pytest.mark.slow) for each in FAMILIES)])
+def test_a_family_is_proved_equal_to_its_code(traced: Callable[[str], Trace], family: str) -> None:
+    found = traced(family).against(family)
+    assert found.equal and found.evidence == "proved", [line for line in found.lines if not line.equal]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_with_fused_attention_is_proved_equal_to_its_code(family: str) -> None:
+    found = trace(f"hf:{family}", attention="sdpa", certify=1).against(family)
+    assert found.equal, [line for line in found.lines if not line.equal]
+
+
+def planted(found: Trace, family: str, change: Callable[[Expr], Expr]) -> Comparison:
+    """A trace against its family with a fault planted in the network."""
+    model = opposite(found, family)
+    wrong = replace(model.family, compose=lambda config, run: change(model.family.compose(config, run)))
+    return against(found, replace(model, family=wrong))
+
+
+def at(network: Expr, path: str) -> list[Operation]:
+    """The operations whose path ends so."""
+    found = [use.operation for use in uses(network) if use.path.endswith(path)]
+    assert found, path
+    return found
+
+
+def apart(comparison: Comparison) -> set[str]:
+    """The modules at which anything differs."""
+    return {line.module for line in comparison.lines[4:] if not line.equal}
+
+
+def with_keys(network: Expr, change: Callable[[Operation], Operation]) -> Expr:
+    """Other keys in cross attention; those of the encoder are an equal operation, which stays."""
+    path = "Cross-attention: Attention: QKV"
+    [block] = [each for each in network.atoms(Block) if each.name.endswith(path)]
+    [keys] = at(network, f"{path}/k")
+    return network.xreplace({block: block.xreplace({keys: change(keys)})})
+
+
+def keys_of_the_decoder(network: Expr) -> Expr:
+    return with_keys(network, lambda keys: keys.xreplace({n_source: n_seq}))
+
+
+def bias_of_keys(network: Expr) -> Expr:
+    return with_keys(network, lambda keys: linear("k", d_model, d_model, "qkv", BIAS, Stream(d_model, n_source)))
+
+
+def without_class_token(network: Expr) -> Expr:
+    [token] = at(network, "Embed/class_token")
+    return network.xreplace({token: Integer(0)})
+
+
+def without_cross_attention(network: Expr) -> Expr:
+    return network.replace(lambda each: isinstance(each, Block) and "Cross" in each.name, lambda each: Integer(0))
+
+
+_CROSS = "model.decoder.layers.*.encoder_attn"
+_T5_CROSS = "decoder.block.*.layer.*.EncDecAttention"
+FAULTS: dict[str, tuple[str, Callable[[Expr], Expr], set[str], set[str]]] = {
+    "keys of cross attention made of the decoder's tokens": (
+        "whisper", keys_of_the_decoder, {f"{_CROSS}.k_proj"}, {"C_forward", "C_backward"},
+    ),
+    "a bias of the keys": ("whisper", bias_of_keys, {f"{_CROSS}.k_proj"}, {"params", "N"}),
+    "no class token": ("vit", without_class_token, {"embeddings"}, {"params", "N"}),
+    "a decoder without cross attention": (
+        "whisper", without_cross_attention, {_CROSS, *(f"{_CROSS}.{each}_proj" for each in ("q", "k", "v", "out"))},
+        {"params", "N", "C_forward", "C_backward"},
+    ),
+    "T5's decoder without cross attention": (
+        "t5", without_cross_attention, {_T5_CROSS, *(f"{_T5_CROSS}.{each}" for each in "qkvo")},
+        {"params", "N", "C_forward", "C_backward"},
+    ),
+}  # fmt: skip
+
+
+_SLOW = "T5's decoder without cross attention"
+
+
+@pytest.mark.parametrize(
+    "name", [*(each for each in FAULTS if each != _SLOW), pytest.param(_SLOW, marks=pytest.mark.slow)]
+)
+def test_a_fault_is_refuted_where_it_is(traced: Callable[[str], Trace], name: str) -> None:
+    family, change, modules, totals = FAULTS[name]
+    found = planted(traced(family), family, change)
+    assert planted(traced(family), family, lambda network: network).equal
+    assert found.evidence == "refuted" and apart(found) == modules
+    assert {line.what for line in found.lines[:4] if not line.equal} == totals
+
+
+# Convolutions.
+
+
+@pytest.mark.parametrize("taps, stride, positions", [(3, 1, 8), (3, 2, 4), (2, 2, 5), (5, 3, 3)])
+def test_a_convolution_over_time_is_torchs(taps: int, stride: int, positions: int) -> None:
+    channels, filters, batch = 3, 5, 2
+    real = torch.nn.Conv1d(channels, filters, taps, stride, padding=(taps - 1) // 2, device="meta")
+    # Frames so many that windows start stride apart; the padding makes up for what is missing at the ends.
+    frames = torch.empty(batch, channels, positions * stride, device="meta", requires_grad=True)
+    with FlopCounterMode(display=False) as forward:
+        out = real(frames)
+    with FlopCounterMode(display=False) as backward:
+        out.sum().backward()
+    declared = over_time("conv", n_mel, taps, stride, n_source)
+    sizes = {n_mel: channels, n_source: out.shape[-1], d_model: filters, n_batch: batch}
+    assert flops(declared, "torch").expr.subs(sizes) == forward.get_total_flops()
+    assert flops(declared, "torch", "backward").expr.subs(sizes) == backward.get_total_flops()
+    met = sum(1 for _ in range(batch) for _ in range(out.shape[-1]) for _ in range(taps * channels * filters))
+    assert declared.work["mac", "forward"].subs(sizes) == met
+    shapes = [tuple(int(size.subs(sizes)) for size in each.shape) for each in declared.parameters]
+    assert sorted(map(sorted, shapes)) == sorted(sorted(each.shape) for each in real.parameters())
+    if out.shape[-1] == positions:
+        assert declared.elements_read.subs(sizes) == frames.numel() + sum(each.numel() for each in real.parameters())
+
+
+def test_a_convolution_of_patches_is_torchs() -> None:
+    side, patch, channels, width, batch = 4, 3, 2, 5, 2
+    real = torch.nn.Conv2d(channels, width, patch, patch, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        real(torch.empty(batch, channels, side * patch, side * patch, device="meta")).sum().backward()
+    declared = patch_convolution("patch", BIAS)
+    sizes = {n_side: side, d_patch: patch, n_channel: channels, d_model: width, n_batch: batch}
+    assert flops(declared, "torch", "training").expr.subs(sizes) == counter.get_total_flops()
+    assert params(declared).subs(sizes) == sum(each.numel() for each in real.parameters())
+    assert declared.saved[0][1].subs(sizes) == batch * channels * (side * patch) ** 2
+
+
+@pytest.mark.parametrize("sentence", ["x[a b] y[b c] -> z[a c]", "x[a] weight[a b] + bias[c] -> y[b]"])
+def test_what_is_no_convolution_is_refused(sentence: str) -> None:
+    with pytest.raises(DeclarationError):
+        Convolution("conv", sentence, {"a": 2, "b": 3, "c": 4})
+
+
+# Decoding.
+
+SMALL: dict[str, dict[str, Any]] = {
+    "t5": {
+        "model_type": "t5", "num_layers": 2, "num_decoder_layers": 3, "num_heads": 3, "d_model": 10, "d_kv": 4,
+        "d_ff": 7, "vocab_size": 41,
+    },
+    "bart": {
+        "model_type": "bart", "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2, "d_model": 12,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 7, "decoder_ffn_dim": 9, "vocab_size": 41,
+        "max_position_embeddings": 19,
+    },
+    "whisper": {
+        "model_type": "whisper", "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2, "d_model": 12,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 7, "decoder_ffn_dim": 9, "vocab_size": 41, "num_mel_bins": 5,
+        "max_source_positions": 6, "max_target_positions": 19, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0,
+        "decoder_start_token_id": 0,
+    },
+    "vit": {
+        "model_type": "vit", "num_hidden_layers": 2, "num_attention_heads": 3, "hidden_size": 15,
+        "intermediate_size": 7, "image_size": 8, "patch_size": 2,
+    },
+}  # fmt: skip
+
+
+def step_counted(config: dict[str, Any], source: int, past: int) -> tuple[int, int]:
+    """What a real decoder does for one token after others, and the elements of its cache."""
+    settings = transformers.CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))
+    module = class_for(settings, transformers)._from_config(settings, attn_implementation="eager").eval()
+    sound = config["model_type"] == "whisper"
+    read = torch.zeros(2, 5, 2 * source) if sound else torch.zeros(2, source, dtype=torch.long)
+    main = {"input_features" if sound else "input_ids": read}
+    with torch.no_grad():
+        filled = module(**main, decoder_input_ids=torch.zeros(2, past, dtype=torch.long), use_cache=True)
+        heard = transformers.modeling_outputs.BaseModelOutput(filled.encoder_last_hidden_state)
+        with FlopCounterMode(display=False) as counter:
+            after = module(
+                encoder_outputs=heard,
+                decoder_input_ids=torch.zeros(2, 1, dtype=torch.long),
+                past_key_values=filled.past_key_values,
+                use_cache=True,
+            )
+    caches = (after.past_key_values.self_attention_cache, after.past_key_values.cross_attention_cache)
+    kept = sum(layer.keys.numel() + layer.values.numel() for cache in caches for layer in cache.layers)
+    return counter.get_total_flops(), kept
+
+
+@pytest.mark.parametrize("family", TRANSLATORS)
+def test_a_step_of_decoding_is_the_real_decoders(family: str) -> None:
+    """The encoder, and keys and values of its tokens, are computed once; the decoder meets all of them each time."""
+    model, source, past = architecture(SMALL[family]), 6, 4
+    counted, kept = step_counted(SMALL[family], source, past)
+    step = flops(each_step(model.at_run(decode_step())), "torch").expr
+    assert model.at(step, n_batch=2, n_seq=source, n_past=past) == counted
+    assert model.at(step, n_batch=2, n_seq=source, n_past=past + 1) != counted
+    if family == "whisper":
+        assert model.cache_bytes(2, past + 1, 1) == kept
+
+
+@pytest.mark.parametrize("family", TRANSLATORS)
+def test_keys_and_values_of_the_source_are_made_once(family: str) -> None:
+    whole = architecture({"model_type": family}).network
+    once = expand(flops(whole, "torch").expr - flops(each_step(whole), "torch").expr)
+    tokens, width = (n_source if family == "whisper" else n_seq), (n_head * d_head if family == "t5" else d_model)
+    assert once.coeff(n_layer_decoder) == 2 * 2 * n_batch * tokens * d_model * width
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_an_encoder_does_not_decode(family: str) -> None:
+    model = architecture({"model_type": family})
+    with pytest.raises(ConfigError, match="does not decode with a cache"):
+        model.at_run(decode_step())
+    assert model.cache_bytes(3) == 0
+
+
+# Configs.
+
+BAD: dict[str, dict[str, Any]] = {
+    "decoder of the kind of BERT": {"model_type": "bert", "is_decoder": True},
+    "cross attention in BERT": {"model_type": "roberta", "is_decoder": True, "add_cross_attention": True},
+    "tables apart": {"model_type": "bert", "tie_word_embeddings": False},
+    "tables of BART apart": {"model_type": "bart", "tie_word_embeddings": False},
+    "heads of two counts": {"model_type": "bart", "decoder_attention_heads": 8},
+    "another pooler": {"model_type": "vit", "pooler_output_size": 9},
+    "oblong image": {"model_type": "vit", "image_size": [224, 112]},
+    "oblong patch": {"model_type": "vit", "patch_size": [16, 8]},
+    "image that is no number": {"model_type": "clip", "vision_config": {"image_size": "large"}},
+    "patches that do not fit": {"model_type": "vit", "patch_size": 15},
+    "heads of an image": {"model_type": "clip", "vision_config": {"num_attention_heads": 7}},
+    "two words": {"model_type": "t5", "feed_forward_proj": "gated-gelu-twice"},
+    "not gated": {"model_type": "t5", "feed_forward_proj": "open-gelu"},
+    "no word": {"model_type": "t5", "feed_forward_proj": 3},
+    "no such activation": {"model_type": "t5", "feed_forward_proj": "gated-sparkle"},
+    "an older form of CLIP's config": {"model_type": "clip", "text_config_dict": {"hidden_size": 64}},
+    "a part that is no config": {"model_type": "clip", "vision_config": 3},
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_config_that_is_not_supported_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(SymflopsError) as refusal:
+        architecture(BAD[name]).params()
+    assert "\n" not in str(refusal.value)
+
+
+def test_one_size_in_two_fields_is_set_in_both() -> None:
+    model = architecture("bart-base").with_sizes(n_head=6)
+    assert model.config["encoder_attention_heads"] == model.config["decoder_attention_heads"] == 6
+    assert (
+        architecture("clip-vit-b-32").with_sizes(n_layer_vision=24).config["vision_config"]["num_hidden_layers"] == 24
+    )
+    with pytest.raises(ConfigError, match="follows from other fields"):
+        architecture("vit-b-16").with_sizes(n_side=7)
+
+
+def test_an_image_has_one_length(capsys: pytest.CaptureFixture[str]) -> None:
+    model = architecture("vit-b-16")
+    assert model.length() == 14 * 14 + 1 == model.length(197)
+    assert model.flops() == model.flops(1, 197)
+    with pytest.raises(SizeError, match="197 tokens"):
+        model.flops(1, 196)
+    assert run(["evaluate", "vit-b-16", "--seq", "7"]) == 2 == run(["check", "vit-b-16", "--seq", "7"])
+    assert "197 tokens" in capsys.readouterr().err
+    assert run(["evaluate", "vit-b-16"]) == run(["evaluate", "t5-small"]) == 0
+
+
+def test_a_longer_encoder_costs_a_decoder_no_more_than_its_attention() -> None:
+    model = architecture("whisper-tiny")
+    longer = model.with_sizes(n_source=3000)
+    steps = [flops(each_step(each.at_run(decode_step())), "torch").expr for each in (model, longer)]
+    less, more = (each.at(step, n_batch=1, n_past=9) for each, step in zip((model, longer), steps, strict=True))
+    assert more - less == 4 * 1500 * 384 * 4
+
+
+@pytest.mark.parametrize("name", ["bert-base-uncased", "clip-vit-b-32"])
+def test_a_released_model_is_its_real_module(name: str) -> None:
+    model: Architecture = architecture(name).with_sizes(n_layer=1)
+    assert check_model(model, 2, 9).holds
