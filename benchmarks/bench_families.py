@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -46,7 +47,10 @@ print(json.dumps({"params": sum(each.numel() for each in model.parameters()), "f
 def run(command: list[str]) -> tuple[float, float, Any]:
     """One process: seconds, peak memory in MiB, and the JSON it printed."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", _MEASURED, *command], capture_output=True, text=True, check=False)
+    # As installed: both with their bytecode on disk, which some environments switch off.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    whole = [sys.executable, "-c", _MEASURED, *command]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False, env=environment)
     seconds = time.perf_counter() - start
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])

@@ -159,7 +159,7 @@ class Architecture:
         for divisor, number in self.family.divides:
             if {divisor, number} <= inside.keys() and inside[number] % inside[divisor]:
                 raise SizeError(f"{divisor} = {inside[divisor]} does not divide {number} = {inside[number]}")
-        return expression.subs({symbol(name): value for name, value in inside.items()})
+        return expression.xreplace({symbol(name): Integer(value) for name, value in inside.items()})
 
     def with_sizes(self, **sizes: int) -> Architecture:
         """The same architecture at other sizes; sizes that follow from them (such as d_ff = 4 d_model) follow.
