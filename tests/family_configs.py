@@ -20,12 +20,11 @@ _SMALL: Choices = {
 }  # fmt: skip
 _BERT: Choices = {
     **_SMALL, "vocab_size": [41], "max_position_embeddings": [19], "type_vocab_size": [1, 2],
-    "hidden_act": ["gelu", "relu"], "tie_word_embeddings": [True, False], "is_decoder": [False, True],
-    "pad_token_id": [0],
+    "hidden_act": ["gelu", "relu"], "pad_token_id": [0],
 }  # fmt: skip
 _TRANSLATOR: Choices = {
     "encoder_layers": [1, 2], "decoder_layers": [1, 3], "encoder_attention_heads": [2], "d_model": [12],
-    "decoder_attention_heads": [2, 3], "encoder_ffn_dim": [7], "decoder_ffn_dim": [7, 9],
+    "decoder_attention_heads": [2], "encoder_ffn_dim": [7], "decoder_ffn_dim": [7, 9],
 }  # fmt: skip
 FAMILIES: dict[str, Choices] = {
     "gpt2": {
@@ -89,12 +88,12 @@ FAMILIES: dict[str, Choices] = {
         "feed_forward_proj": ["relu", "gated-gelu", "gated-silu", "gelu"],
     },
     "bart": {
-        **_TRANSLATOR, "vocab_size": [41], "max_position_embeddings": [19], "tie_word_embeddings": [True, False],
+        **_TRANSLATOR, "vocab_size": [41], "max_position_embeddings": [19],
         "activation_function": ["gelu", "relu"], "scale_embedding": [False, True],
     },
     "vit": {
         **_SMALL, "image_size": [12, 8], "patch_size": [2, 4], "num_channels": [1, 3], "qkv_bias": [True, False],
-        "pooler_act": ["tanh", "relu"], "pooler_output_size": [None, 15, 9], "hidden_act": ["gelu", "relu"],
+        "pooler_act": ["tanh", "relu"], "pooler_output_size": [None, 15], "hidden_act": ["gelu", "relu"],
     },
     "clip": {
         "projection_dim": [6, 9],
