@@ -232,6 +232,7 @@ BAD: dict[str, Any] = {
     "share is text": {"model_type": "gpt_neox", "rotary_pct": "much"},
     "rope_parameters is text": {"model_type": "gpt_neox", "rope_parameters": "much"},
     "activation is a number": {**_LLAMA, "hidden_act": 3},
+    "cross attention without an encoder": {"model_type": "gpt2", "add_cross_attention": True},
     "unknown kind of layer": {**_WINDOWED, "layer_types": ["full_attention", "spiral_attention"]},
     "kinds of other layers": {**_WINDOWED, "layer_types": ["full_attention"]},
     "pattern of other layers": {"model_type": "gpt_neo", "num_layers": 3, "attention_types": [[["local"], 2]]},

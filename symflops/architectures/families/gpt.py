@@ -9,6 +9,7 @@ from symflops.architectures.family import Family
 from symflops.architectures.fields import Config, Field
 from symflops.architectures.runs import Run
 from symflops.architectures.stacks import LEARNED, ONE, fused_qkv
+from symflops.architectures.towers import without
 from symflops.errors import ConfigError
 from symflops.layers.attention import Heads
 from symflops.layers.feedforward import plain_feedforward
@@ -26,6 +27,7 @@ def _multi_head(config: Config) -> Heads:
 
 
 def _gpt2(config: Config, run: Run) -> Expr:
+    without(config, "add_cross_attention")
     heads = _multi_head(config)
     if config.get("head_dim"):
         heads = Heads(n_head, n_head, symbol("d_head"))
