@@ -371,4 +371,10 @@ def test_a_longer_encoder_costs_a_decoder_no_more_than_its_attention() -> None:
 @pytest.mark.parametrize("name", ["bert-base-uncased", "clip-vit-b-32"])
 def test_a_released_model_is_its_real_module(name: str) -> None:
     model: Architecture = architecture(name).with_sizes(n_layer=1)
-    assert check_model(model, 2, 9).holds
+    assert check_model(model, 2, model.length()).holds
+
+
+def test_a_text_may_be_longer_than_the_sound_beside_it() -> None:
+    assert check_model(architecture(SMALL["whisper"]), 2, 19).holds
+    with pytest.raises(SizeError, match="19 learned positions"):
+        check_model(architecture(SMALL["whisper"]), 2, 20)

@@ -30,6 +30,8 @@ _STORED = ("_name_or_path", "attn_implementation", "auto_map", "dtype", "quantiz
 STORAGE_FIELDS = frozenset(_STORED)
 # Their transformers class divides the model size among the heads, whatever the config's head_dim says.
 WITHOUT_HEAD_DIM = frozenset({"gpt2", "gpt_neox"})
+_OTHER_STACKS = frozenset({"encoder", "vision_model"})
+"""Beside a decoder or a text tower, these read another sequence, or images."""
 POSITION_TABLES = frozenset({"wpe", "embed_positions", "position_embedding", "position_embeddings"})
 
 
@@ -171,8 +173,12 @@ def tied(module: nn.Module) -> dict[str, str]:
 
 
 def learned_positions(module: nn.Module) -> int | None:
-    """How many positions the module has learned vectors for; None where positions are computed."""
-    tables = (m for path, m in module.named_modules() if path.rpartition(".")[2] in POSITION_TABLES)
+    """How many positions of text the module has learned vectors for; None where positions are computed."""
+    tables = (
+        m
+        for path, m in module.named_modules()
+        if path.rpartition(".")[2] in POSITION_TABLES and not _OTHER_STACKS & set(path.split("."))
+    )
     rows = [table.num_embeddings for table in tables if isinstance(table, nn.Embedding)]
     # OPT's table holds two rows more than it has positions, so the config's number counts where there is one.
     configured = getattr(getattr(module, "config", None), "max_position_embeddings", None)
