@@ -32,7 +32,7 @@ FAMILIES: dict[str, Choices] = {
         "n_positions": [17], "tie_word_embeddings": [True, False], "activation_function": ["gelu_new", "relu"],
     },
     "gpt_neo": {
-        "num_layers": [2], "attention_types": [None, [[["local"], 2]], [[["global", "local"], 1]], [[["global"], 2]]],
+        "num_layers": [2], "attention_types": [[[["local"], 2]], [[["global", "local"], 1]], [[["global"], 2]]],
         "hidden_size": [24], "num_heads": [3], "intermediate_size": [None, 10], "vocab_size": [41],
         "window_size": [5], "tie_word_embeddings": [True, False], "max_position_embeddings": [19],
     },

@@ -25,7 +25,11 @@ MIXTURES = {"mixtral", "olmoe", "gpt_oss", "qwen2_moe", "qwen3_moe", "deepseek_v
 def tried(family: str, examples: int) -> None:
     """So many configs of a family, each with both kinds of attention that its class has."""
 
-    @settings(deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.too_slow], database=None)
+    quick = [HealthCheck.too_slow]
+
+    @settings(
+        deadline=None, max_examples=examples, suppress_health_check=quick, database=None, derandomize=examples < 10
+    )
     @given(configs(family), st.sampled_from(["eager", "flash"]))
     def holds(config: dict[str, Any], attention: Any) -> None:
         try:

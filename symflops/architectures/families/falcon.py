@@ -56,7 +56,7 @@ FALCON = Family(
 
 
 def _mpt(config: Config, run: Run) -> Expr:
-    heads, hidden = Heads(n_head, n_head, d_model / n_head), config["expansion_ratio"] * d_model
+    heads, hidden = Heads(n_head, n_head, d_model / n_head), 4 * d_model  # whatever the config's expansion_ratio says
     attention = stacks.attention(run, heads, run.causal(), softmax=with_alibi, projections=fused_qkv)
     layer = stacks.layer(run, gain_norm, attention, plain_feedforward("gelu", NO_BIAS, hidden, run.stream()))
     return stacks.decoder(config, run, n_layer * layer, gain_norm)

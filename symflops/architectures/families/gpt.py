@@ -70,14 +70,11 @@ def _gpt_neo(config: Config, run: Run) -> Expr:
 
 
 def _local_layers(config: Config) -> int:
-    """How many layers the pattern ``[[["global", "local"], 12]]`` makes local; by default every other one."""
-    if config["attention_types"] is None:
-        return int(config["num_layers"]) // 2
-    kinds = [kind for pattern, times in config["attention_types"] for _ in range(times) for kind in pattern]
-    if len(kinds) != config["num_layers"] or not {"global", "local"} >= set(kinds):
-        raise ConfigError(
-            f"attention_types names {len(kinds)} layers, global or local; num_layers is {config['num_layers']}"
-        )
+    """How many layers the pattern makes local; without one it is that of the config class, for 24 layers."""
+    pattern, layers = config["attention_types"] or [[["global", "local"], 12]], config["num_layers"]
+    kinds = [kind for kinds, times in pattern for _ in range(times) for kind in kinds]
+    if len(kinds) != layers or not {"global", "local"} >= set(kinds):
+        raise ConfigError(f"attention_types gives {len(kinds)} layers {sorted(set(kinds))}; num_layers is {layers}")
     return kinds.count("local")
 
 
