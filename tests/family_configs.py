@@ -113,6 +113,14 @@ FAMILIES: dict[str, Choices] = {
         "max_target_positions": [19], "pad_token_id": [0], "tie_word_embeddings": [True, False],
     },
 }  # fmt: skip
+SMALL: dict[str, dict[str, Any]] = {
+    "gpt2": {"model_type": "gpt2", "n_layer": 2, "n_head": 3, "n_embd": 15, "vocab_size": 41, "n_positions": 17},
+    "llama": {
+        "model_type": "llama", "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 3,
+        "hidden_size": 36, "intermediate_size": 33, "vocab_size": 41,
+    },
+}  # fmt: skip
+"""A small model of two families."""
 
 
 def configs(family: str) -> st.SearchStrategy[dict[str, Any]]:

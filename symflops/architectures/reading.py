@@ -31,7 +31,7 @@ def architecture(given: str | Path | Config | Any, attention: Attention = "eager
     if hasattr(given, "to_dict"):
         return architecture(given.to_dict(), attention)
     if _is_path(given):
-        return build(str(given), _read(Path(given)), str(given), attention)
+        return build(str(given), read_config(Path(given)), str(given), attention)
     name, entry = preset(str(given))
     return build(name, entry["config"], entry["source"], attention)
 
@@ -45,7 +45,8 @@ def _is_path(given: Any) -> bool:
     return text != "" and text not in presets() and Path(text).exists()
 
 
-def _read(path: Path) -> Config:
+def read_config(path: Path) -> Config:
+    """The fields of a config.json, or of the one in a folder. Raises `ConfigError` for what cannot be read."""
     file = path / "config.json" if path.is_dir() else path
     try:
         config = json.loads(file.read_text(encoding="utf-8"))

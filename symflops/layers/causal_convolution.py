@@ -13,37 +13,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Add, Expr, Integer, Lambda, Symbol
 
-from symflops.declarations import Sentence
 from symflops.elementwise import Elementwise
-from symflops.errors import DeclarationError
+from symflops.layers.convolution import Convolution
 from symflops.layers.linear import BIAS, NO_BIAS, Bias
 from symflops.layers.stream import STREAM, Stream
 from symflops.networks import Block
 from symflops.notation import d_conv
-from symflops.operations import Contraction
 
 _ADDED = {BIAS: " + bias[d_inner]", NO_BIAS: ""}
 _STATE, _X = (Symbol(name, real=True) for name in ("state", "x"))
-
-
-class Convolution(Contraction):
-    """An einsum of a signal and a weight whose own axes are summed over: its taps, and the one channel of a group.
-
-    The signal is stored once, not once for each tap that reads it.
-    """
-
-    @classmethod
-    def _accept(cls, name: str, sentence: Sentence, formula: Any) -> None:
-        signal, *weights = sentence.factors
-        known, result = set(signal.axes), set(sentence.result.axes)
-        fits = [each.is_parameter for each in weights] == [True] and result <= known and len(sentence.added) <= 1
-        if not fits or not {axis for each in sentence.added for axis in each.axes} <= result:
-            what = "a signal, a weight and at most one bias, and a result over axes of the signal"
-            raise DeclarationError(f"convolution {name}: {what}, not {sentence.text!r}")
 
 
 def over_sequence(width: Expr, bias: Bias, stream: Stream = STREAM) -> Block:

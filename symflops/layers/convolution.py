@@ -28,6 +28,8 @@ _FRAMES = "x[batch position stride channel] weight[filter channel tap]"
 class Convolution(Contraction):
     """A convolution whose windows overlap: axes of the stored frames that stand in ``x`` alone are its strides.
 
+    Axes of the weight that are not the result's are summed over: taps, and the channels of a group.
+
     Every filter meets every tap of every position's window, and so do both gradients.
     """
 
@@ -35,8 +37,9 @@ class Convolution(Contraction):
     def _accept(cls, name: str, sentence: Sentence, formula: object) -> None:
         foreign = {axis for bias in sentence.added for axis in bias.axes} - set(sentence.result.axes)
         parameters = [each.is_parameter for each in sentence.factors]
-        if parameters != [False, True] or len(sentence.added) > 1 or foreign:
-            what = "frames, a weight and at most one bias, over axes of the result"
+        summed = set(sentence.factors[-1].axes) - set(sentence.result.axes)
+        if parameters != [False, True] or len(sentence.added) > 1 or foreign or not summed:
+            what = "frames, a weight with axes that are summed over, and at most one bias over axes of the result"
             raise DeclarationError(f"convolution {name}: {what}, not {sentence.text!r}")
 
     @property

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sympy import Add, Expr, Integer, Mul, S, expand
 
 from symflops.architectures import FAMILIES, Architecture, architecture
+from symflops.architectures.architecture import Attention
 from symflops.architectures.corresponding import corresponding, foreign
 from symflops.architectures.fields import completed
 from symflops.measures import NOT_N
@@ -113,16 +114,21 @@ def _proved(line: Line) -> tuple[Cell, Cell, Cell]:
     return line.what, Code(line.module), line.code if line.module else "as above"
 
 
+def runs_fused(kernels: Iterable[Any]) -> bool:
+    """Whether attention ran as a fused operator, among records or entries with an ``operator``."""
+    return any("attention" in each.operator for each in kernels)
+
+
 def opposite(found: Trace, name: str) -> Architecture:
     """The network written by hand that a name means: a family's for the config of the trace, a preset's or a file's.
 
     Its attention runs as the code's does: fused where a fused operator ran. Raises what `architecture` raises.
     """
-    fused = any("attention" in record.operator for record in found.merged.records)
+    core: Attention = "flash" if runs_fused(found.merged.records) else "eager"
     if name not in FAMILIES:
-        return architecture(name, "flash" if fused else "eager")
+        return architecture(name, core)
     config = completed({**found.config, "model_type": name})
-    return Architecture(name, FAMILIES[name], config, "the traced config", {}, "flash" if fused else "eager")
+    return Architecture(name, FAMILIES[name], config, "the traced config", {}, core)
 
 
 def against(found: Trace, model: Architecture) -> Comparison:

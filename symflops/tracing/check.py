@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ from symflops.evidence import Line, Proof, Report
 from symflops.measures import Phase, flops, params
 from symflops.networks import uses
 from symflops.tracing import pretrained
-from symflops.tracing.against import against
+from symflops.tracing.against import against, runs_fused
 from symflops.tracing.costs import ROOT
 from symflops.tracing.counter import Counter, against_flop_counter
 from symflops.tracing.counts import Count
@@ -60,13 +60,12 @@ def check_model(model: Architecture, n_batch: int, n_seq: int, stage: Stage = la
     return compare(model, built, count, peer, n_batch, n_seq)
 
 
-def as_it_ran(model: Architecture, count: Count) -> Architecture:
+def as_it_ran(model: Architecture, kernels: Iterable[Any]) -> Architecture:
     """The architecture with the core that ran: where torch has no fused kernel for these heads, it takes the plain one.
 
     So it does for keys of fewer heads than queries, or values of another width, unless the code repeats them.
     """
-    fused = any("attention" in entry.operator for entry in count)
-    return model if fused or model.attention != "flash" else replace(model, attention="eager")
+    return model if runs_fused(kernels) or model.attention != "flash" else replace(model, attention="eager")
 
 
 def proved(model: Architecture, stage: Stage = lambda what, done, of: None) -> Proof:
@@ -82,8 +81,7 @@ def proved(model: Architecture, stage: Stage = lambda what, done, of: None) -> P
         found = trace(target, attention="sdpa" if model.attention == "flash" else "eager", certify=0, stage=stage)
     except SymflopsError as error:
         return Proof("", (), str(error))
-    fused = any("attention" in record.operator for record in found.merged.records)
-    lines = against(found, model if fused or model.attention != "flash" else replace(model, attention="eager")).lines
+    lines = against(found, as_it_ran(model, found.merged.records)).lines
     shown = (Line(each.what, str(each.hand), str(each.code), each.module, str(each.residual)) for each in lines)
     apart = [line for line, each in zip(shown, lines, strict=True) if not each.equal]
     return Proof(found.target, tuple(apart), compared=len(lines))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from symflops.architectures.names import TOWERS, Meanings
+from symflops.architectures.reading import read_config
 from symflops.errors import ConfigError
 from symflops.tracing import configs
 from symflops.tracing.classes import class_for, is_model
@@ -78,17 +78,8 @@ def _default(config_class: Any) -> Any:
 
 
 def _from_json(path: Path) -> tuple[Any, Any]:
-    file = path / "config.json" if path.is_dir() else path
-    try:
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{file} is no JSON file: {error}") from None
-    library = _transformers()
-    if not isinstance(read, dict):
-        raise ConfigError(f"{file} holds a {type(read).__name__}, not the fields of a config")
-    config = _config(read, str(file))
+    read, library = read_config(path), _transformers()
+    config = _config(read, str(path))
     named = [getattr(library, str(each), None) for each in read.get("architectures") or ()]
     return next((each for each in named if is_model(each, library)), None) or class_for(config, library), config
 

@@ -145,11 +145,11 @@ def llama_stack(
     return network + capped_logits(n_vocab, run.stream()) if config.get("final_logit_softcapping") else network
 
 
-def over_kinds(config: Config, run: Run, layer: Callable[[AttendedPairs], Expr], layers: Expr = n_layer) -> Expr:
+def over_kinds(config: Config, run: Run, layer: Callable[[AttendedPairs], Expr]) -> Expr:
     """The layers: those that see everything before them, and as many as the config says that see a window."""
     if config.get("sliding_window") is None or not config.get("use_sliding_window", True):
-        return layers * layer(run.causal())
-    return (layers - n_layer_sliding) * layer(run.causal()) + n_layer_sliding * layer(run.window())
+        return n_layer * layer(run.causal())
+    return (n_layer - n_layer_sliding) * layer(run.causal()) + n_layer_sliding * layer(run.window())
 
 
 def sliding(window: Callable[[int, Config], bool]) -> Mapping[str, Field]:
