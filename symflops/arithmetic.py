@@ -67,6 +67,16 @@ def inexact(number: Value) -> mp.mpf:
     return _CONTEXT.mpf(number.numerator) / number.denominator if isinstance(number, Fraction) else number
 
 
+def at_most(left: Value, right: Value) -> bool:
+    """Whether one number is no larger than another.
+
+    >>> at_most(Fraction(1, 3), inexact(Fraction(1, 2)))
+    True
+    """
+    one, other = _together(left, right)
+    return bool(one <= other)
+
+
 def _checked(number: Value) -> Value:
     if isinstance(number, Fraction) and number.numerator.bit_length() + number.denominator.bit_length() > _MOST_BITS:
         raise FormulaError(f"a number of over {_MOST_BITS} bits is too large to write")
@@ -78,7 +88,8 @@ def _add(left: Value, right: Value) -> Value:
     return left + right
 
 
-def _subtract(left: Value, right: Value) -> Value:
+def subtract(left: Value, right: Value) -> Value:
+    """A difference, exact where both are."""
     left, right = _together(left, right)
     return left - right
 
@@ -88,7 +99,8 @@ def _multiply(left: Value, right: Value) -> Value:
     return _checked(left * right)
 
 
-def _divide(left: Value, right: Value) -> Value:
+def divide(left: Value, right: Value) -> Value:
+    """A quotient, exact where both are. Raises `FormulaError` for a division by zero."""
     if right == 0:
         raise FormulaError("it divides by zero")
     left, right = _together(left, right)
@@ -110,9 +122,9 @@ def _power(base: Value, exponent: Value) -> Value:
 
 _OPERATORS: Mapping[str, Callable[[Value, Value], Value]] = {
     "+": _add,
-    "-": _subtract,
+    "-": subtract,
     "*": _multiply,
-    "/": _divide,
+    "/": divide,
 }
 
 

@@ -141,6 +141,18 @@ def each_step(network: Expr) -> Expr:
     return found
 
 
+def of_role(network: Expr, role: str) -> Expr:
+    """The network without the operations of other roles.
+
+    >>> from symflops.operations import Contraction
+    >>> up = Contraction("up", "x[seq d] weight[d f] -> y[seq f]", {"seq": 5, "d": 2, "f": 3}, "feedforward")
+    >>> of_role(2 * up, "feedforward"), of_role(2 * up, "logits")
+    (2*up, 0)
+    """
+    found: Expr = network.replace(lambda each: isinstance(each, Operation) and each.role != role, lambda each: S.Zero)
+    return found
+
+
 def uses(network: Expr) -> tuple[Use, ...]:
     """Every operation of a network with its place and multiplicities, in the order of the canonical sum.
 

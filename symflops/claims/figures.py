@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from symflops.arithmetic import Value
+from symflops.arithmetic import Value, at_most
 from symflops.errors import SymflopsError
 from symflops.grammar import FormulaError
 
@@ -50,7 +50,8 @@ _PLAIN = ("ms", "s", "sec", "seconds", "minutes", "h", "hours", "days", "weeks",
 _ABOUT = re.compile(r"^(?:~|≈|about|approximately|around|approx\.?|roughly)\s*", re.IGNORECASE)
 _FIGURE = re.compile(
     r"(?P<sign>[-−]?)\s*(?P<digits>[0-9][0-9,_]*(?:\.[0-9]+)?|\.[0-9]+)"
-    r"(?:[eE](?P<e>[-+−]?[0-9]{1,3})|\s*[x×*]\s*10\s*(?:\^|\*\*)\s*(?P<ten>[-+−]?[0-9]{1,3}))?\s*(?P<unit>.*)",
+    r"(?:[eE](?P<e>[-+−]?[0-9]{1,3})|\s*[x×*]\s*10\s*(?:\^|\*\*)\s*(?P<ten>[-+−]?[0-9]{1,3}))?"
+    r"(?P<space>\s*)(?P<unit>.*)",
     re.DOTALL,
 )
 _LONGEST = 80
@@ -63,9 +64,19 @@ class Figure:
     text: str
     value: Fraction
     half: Fraction
+    digits: str
+    exponent: int | None
+    """The power of ten that is printed, if one is."""
+    suffix: str
+    """What is printed after the number, with its space."""
     unit: str
-    plain: bool
-    """Whether it is an integer without a unit or an exponent, such as a count of layers."""
+    scale: Fraction
+    """What the unit multiplies by: 10**9 for "1.5B"."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is an integer without a unit or an exponent, such as a count of layers."""
+        return not self.unit and self.exponent is None and "." not in self.digits
 
     @property
     def low(self) -> Fraction:
@@ -79,7 +90,11 @@ class Figure:
 
     def holds(self, low: Value, high: Value | None = None) -> bool:
         """Whether a number, or some number from ``low`` to ``high``, is printed so."""
-        return bool(low <= self.high and (low if high is None else high) >= self.low)
+        return at_most(low, self.high) and at_most(self.low, low if high is None else high)
+
+    def exactly(self) -> Figure:
+        """The same number, not rounded."""
+        return replace(self, half=Fraction(0))
 
     def with_digits(self, significant: int) -> Figure:
         """The same, of which only so many digits are meant: 29600 of three digits is 29600 ± 50.
@@ -112,14 +127,14 @@ def figure(text: str, unit: str = "") -> Figure:
     scale = _scale(unit or own, text) if own or unit else Fraction(1)
     if unit and own:
         _scale(own, text)  # a slip in the text is not hidden by the column's unit
-    exponent = int((match["e"] or match["ten"] or "0").replace("−", "-"))
-    factor = scale * Fraction(10) ** exponent
+    power = match["e"] or match["ten"]
+    exponent = int(power.replace("−", "-")) if power else None
+    factor = scale * Fraction(10) ** (exponent or 0)
     value = Fraction(digits) * factor * (-1 if match["sign"] else 1)
     place = Fraction(1, 10 ** len(digits.partition(".")[2])) * factor
     if _ABOUT.match(stripped):
         place = max(place, _last_digit(digits) * factor)
-    plain = not (unit or own or match["e"] or match["ten"] or "." in digits)
-    return Figure(text, value, place / 2, unit or own, plain)
+    return Figure(text, value, place / 2, digits, exponent, match["space"] + match["unit"], unit or own, scale)
 
 
 class FigureError(FormulaError):

@@ -1,0 +1,183 @@
+"""Claim files: YAML whose scalars are the text that was printed, checked by a published schema.
+
+>>> table = read_text('''
+... {id: toy, title: A toy, citation: {authors: A. Author, year: 2020}, sizes: {d: 4*n},
+...  columns: {params: {equals: 12*n*d}}, rows: [{model: small, n: 2, params: 192}]}''')
+>>> table.rows[0].label, table.rows[0].cells["params"]
+('small', '192')
+>>> read_text("{id: toy, title: A toy, rows: [{n: 2}]}")
+Traceback (most recent call last):
+symflops.claims.reading.ClaimFileError: the text is no claim file: 'citation' is a required property; see docs/claims.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from symflops.claims.table import UNKNOWN, Column, Erratum, Formula, Model, Row, Table
+from symflops.conventions import convention
+from symflops.errors import SymflopsError
+
+SCHEMA = Path(__file__).with_name("schema.json")
+_LARGEST = 2_000_000
+_WORDS = {"true": True, "false": False, "null": None}
+
+
+class ClaimFileError(SymflopsError):
+    """A file that is no claim file."""
+
+
+def read(path: Path) -> Table:
+    """The table of a claim file. Raises `ClaimFileError` in one line that says where and what is wrong."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ClaimFileError(f"{path} is larger than {_LARGEST:,} bytes; split it into several tables")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ClaimFileError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ClaimFileError(f"{path} is no UTF-8 text: {error}") from None
+    return read_text(text, str(path))
+
+
+def read_text(text: str, where: str = "the text") -> Table:
+    """The table that a text in YAML describes."""
+    data = _loaded(text, where)
+    for error in sorted(_validator().iter_errors(data), key=lambda error: (len(error.path), str(error.path))):
+        place = "/".join(map(str, error.absolute_path))
+        said = " ".join(error.message.split())
+        shown = said if len(said) < 160 else f"{said[:157]}..."
+        raise ClaimFileError(f"{where} is no claim file: {f'{place}: ' if place else ''}{shown}; see docs/claims.md")
+    return _table(data, where)
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema())
+
+
+@cache
+def schema() -> Mapping[str, Any]:
+    """The JSON schema of claim files.
+
+    >>> schema()["required"]
+    ['id', 'title', 'citation', 'rows']
+    """
+    read: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return read
+
+
+def _loaded(text: str, where: str) -> Any:
+    """Every scalar as the text that stands there, whatever YAML would make of it; no aliases, no key twice."""
+    import yaml
+
+    try:
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        if any(isinstance(each, yaml.AliasToken) for each in yaml.scan(text, Loader=yaml.BaseLoader)):
+            raise ClaimFileError(f"{where} is no claim file: it uses an alias (*); write the value out")
+        return _plain(node, where)
+    except yaml.YAMLError as error:
+        raise ClaimFileError(f"{where} is no YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ClaimFileError(f"{where} is no claim file: it nests too deep") from None
+
+
+def _plain(node: Any, where: str) -> Any:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        names = [key.value if isinstance(key, yaml.ScalarNode) else "" for key, _ in node.value]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice or "" in names:
+            line = node.start_mark.line + 1
+            what = f"the key {twice[0]!r} stands twice" if twice else "a key is no text"
+            raise ClaimFileError(f"{where} is no claim file: {what} in the mapping of line {line}")
+        return {name: _plain(value, where) for name, (_, value) in zip(names, node.value, strict=True)}
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(each, where) for each in node.value]
+    return "" if node is None else str(node.value)
+
+
+def _table(data: Mapping[str, Any], where: str) -> Table:
+    formulas = {name: _formula(each) for name, each in data.get("formulas", {}).items()}
+    columns = {name: _column(each) for name, each in data.get("columns", {}).items()}
+    table = Table(
+        id=data["id"],
+        title=data["title"],
+        citation=data["citation"],
+        rows=_rows(data["rows"], data.get("label", ())),
+        source=data.get("source", ""),
+        about=data.get("about", ""),
+        convention=data.get("convention", "unknown"),
+        notation=data.get("notation", {}),
+        sizes=data.get("sizes", {}),
+        models={name: _model(each) for name, each in data.get("models", {}).items()},
+        formulas=formulas,
+        columns=columns,
+        relations=tuple(data.get("relations", ())),
+        exact=frozenset(data.get("exact", ())),
+        rounded=frozenset(data.get("rounded", ())),
+        errata=tuple(Erratum(**each) for each in data.get("errata", ())),
+    )
+    _refuse_unknown(table, where)
+    return table
+
+
+def _formula(given: str | Mapping[str, Any]) -> Formula:
+    return Formula(given) if isinstance(given, str) else Formula(**given)
+
+
+def _column(given: Mapping[str, Any]) -> Column:
+    return Column(**{**given, "digits": int(given.get("digits", 0))})
+
+
+def _model(given: Mapping[str, Any]) -> Model:
+    settings = {name: _setting(value) for name, value in given.get("settings", {}).items()}
+    return Model(**{**given, "settings": settings})
+
+
+def _setting(value: Any) -> Any:
+    """A field of a config: numbers, true, false and null are meant as such."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() else _WORDS.get(value, value)
+    if isinstance(value, list):
+        return [_setting(each) for each in value]
+    return {name: _setting(each) for name, each in value.items()}
+
+
+def _rows(given: Sequence[Mapping[str, Any]], label: Sequence[str]) -> tuple[Row, ...]:
+    cells = [{name: text for name, text in row.items() if name != "equals"} for row in given]
+    labels = _labels(cells, label)
+    return tuple(Row(name, row, each.get("equals", {})) for name, row, each in zip(labels, cells, given, strict=True))
+
+
+def _labels(rows: Sequence[Mapping[str, str]], label: Sequence[str]) -> list[str]:
+    """A name for each row: the columns that the file says, else as few of its first cells as tell all rows apart."""
+    most = max(map(len, rows))
+    for count in range(1, most + 1):
+        chosen = [[row[name] for name in label if name in row] or list(row.values())[:count] for row in rows]
+        names = [" ".join(each).replace("/", "|") for each in chosen]
+        if len(set(names)) == len(names):
+            return names
+        if label:
+            break
+    return [f"{name} #{number}" for number, name in enumerate(names, 1)]
+
+
+def _refuse_unknown(table: Table, where: str) -> None:
+    """Raises `ClaimFileError` for parts that speak of columns, conventions or cells that the file does not have."""
+    known = {name for row in table.rows for name in row.cells}
+    spoken = {*table.columns, *table.exact, *table.rounded, *(name for row in table.rows for name in row.equals)}
+    if strangers := sorted(spoken - known):
+        raise ClaimFileError(f"{where}: no row has a column {strangers[0]!r}; columns are {', '.join(sorted(known))}")
+    of_columns = [column.convention for column in table.columns.values()]
+    for given in (table.convention, *of_columns, *(formula.convention for formula in table.formulas.values())):
+        if given not in ("", UNKNOWN):
+            convention(given)

@@ -1,0 +1,136 @@
+"""Tables verified: every verdict, and whether the file declares what does not reproduce.
+
+>>> report = verify("kaplan2020")
+>>> report.holds, sorted({verdict.verdict for verdict in report.verdicts})
+(True, ['differs', 'reproduces', ...
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from symflops.claims.reading import ClaimFileError, read
+from symflops.claims.table import Erratum, Row, Table
+from symflops.claims.verdict import REPRODUCES, UNCHECKED, VERDICTS, Verdict
+from symflops.claims.verdicts import judge, judge_row
+from symflops.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Report:
+    """The tables that were verified, and a verdict on every cell."""
+
+    tables: tuple[Table, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def failing(self) -> tuple[Verdict, ...]:
+        """What no file declares: cells that differ, and declared errata that reproduce."""
+        return tuple(verdict for verdict in self.verdicts if verdict.fails)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing fails."""
+        return not self.failing
+
+    def of(self, table: Table) -> tuple[Verdict, ...]:
+        """The verdicts of one table."""
+        return tuple(verdict for verdict in self.verdicts if verdict.table == table.id)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many cells have each verdict."""
+        found = Counter(verdict.verdict for verdict in self.verdicts)
+        return {verdict: found[verdict] for verdict in VERDICTS}
+
+    def _repr_html_(self) -> str:
+        from symflops.claims.pages import page
+        from symflops.render import render_document
+
+        return render_document(page(self), "html")
+
+
+def verify(*given: str | Path | Table) -> Report:
+    """Verify tables: all of a source (``chinchilla2022``), one table by its id, a claim file, or, of nothing, all.
+
+    Raises `UnknownName` for a name that is none, `ClaimFileError` for a file that is no claim file or whose errata are
+    of no cell.
+    """
+    tables = tuple(table for each in given for table in _tables(each)) if given else tuple(shipped().values())
+    return Report(tables, tuple(verdict for table in tables for verdict in verify_table(table)))
+
+
+def verify_table(table: Table) -> Iterator[Verdict]:
+    """The verdicts of a table, with what it declares of them."""
+    verdicts = judge(table)
+    errata = {erratum.cell: erratum for erratum in table.errata}
+    if strangers := sorted(errata.keys() - {verdict.cell for verdict in verdicts}):
+        cells = ", ".join(verdict.cell for verdict in verdicts[:8])
+        raise ClaimFileError(
+            f"{table.id}: errata speak of {strangers[0]!r}, which is no cell with a verdict ({cells}, …)"
+        )
+    for verdict in verdicts:
+        yield _declared(table, verdict, errata[verdict.cell]) if verdict.cell in errata else verdict
+
+
+def _declared(table: Table, verdict: Verdict, erratum: Erratum) -> Verdict:
+    if erratum.printed != verdict.printed:
+        return replace(verdict, why=_both(verdict.why, f"the declared erratum is of {erratum.printed!r}, not of this"))
+    if verdict.verdict == UNCHECKED:
+        return replace(verdict, why=_both(verdict.why, f"declared an erratum: {erratum.why}"))
+    if verdict.verdict != REPRODUCES and _corrected(table, verdict, erratum):
+        return replace(verdict, why=_both(erratum.why, verdict.why), declared=True)
+    if verdict.verdict == REPRODUCES:
+        return replace(verdict, why="declared an erratum, but it reproduces: take it out of errata", declared=True)
+    return replace(verdict, why=_both(verdict.why, f"{erratum.should_read!r}, as it should read, does not either"))
+
+
+def _both(one: str, other: str) -> str:
+    return "; ".join(filter(None, (one, other)))
+
+
+def _corrected(table: Table, verdict: Verdict, erratum: Erratum) -> bool:
+    """Whether the cell reproduces as the file says that it should read."""
+    if not erratum.should_read:
+        return True
+    for number, row in enumerate(table.rows):
+        label, _, column = verdict.cell.rpartition("/")
+        if row.label == label and column in row.cells:
+            mended = Row(row.label, {**row.cells, column: erratum.should_read}, row.equals)
+            rows = (*table.rows[:number], mended, *table.rows[number + 1 :])
+            again = judge_row(replace(table, rows=rows), mended)
+            return any(each.cell == verdict.cell and each.verdict == REPRODUCES for each in again)
+    return False
+
+
+def _tables(given: str | Path | Table) -> tuple[Table, ...]:
+    if isinstance(given, Table):
+        return (given,)
+    known = shipped()
+    if isinstance(given, str) and given in known:
+        return (known[given],)
+    of_source = tuple(table for table in known.values() if table.source == given)
+    if of_source:
+        return of_source
+    path = Path(given)
+    if isinstance(given, Path) or path.suffix in (".yaml", ".yml", ".json") or path.exists():
+        return (read(path),)
+    raise UnknownName("source, table or file", str(given), [*known, *{table.source for table in known.values()} - {""}])
+
+
+@cache
+def shipped() -> Mapping[str, Table]:
+    """Every table that comes with symflops, by its id: those of `derivations`."""
+    import derivations
+
+    folder = Path(derivations.__file__).parent / "tables"
+    found = {}
+    for path in sorted(folder.glob("*.yaml")):
+        table = read(path)
+        if table.id != path.stem:
+            raise ClaimFileError(f"{path} holds the table {table.id!r}; a file is named after its table")
+        found[table.id] = table
+    return found
