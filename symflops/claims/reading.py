@@ -19,9 +19,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from symflops.claims.models import MEASURES
 from symflops.claims.table import UNKNOWN, Column, Erratum, Formula, Model, Row, Table
 from symflops.conventions import convention
-from symflops.errors import SymflopsError
+from symflops.errors import SymflopsError, UnknownName
+from symflops.grammar import names, parse
+from symflops.notation import TERMS
 
 SCHEMA = Path(__file__).with_name("schema.json")
 _LARGEST = 2_000_000
@@ -93,13 +96,13 @@ def _plain(node: Any, where: str) -> Any:
     import yaml
 
     if isinstance(node, yaml.MappingNode):
-        names = [key.value if isinstance(key, yaml.ScalarNode) else "" for key, _ in node.value]
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice or "" in names:
+        keys = [key.value if isinstance(key, yaml.ScalarNode) else "" for key, _ in node.value]
+        twice = [name for name, count in Counter(keys).items() if count > 1]
+        if twice or "" in keys:
             line = node.start_mark.line + 1
             what = f"the key {twice[0]!r} stands twice" if twice else "a key is no text"
             raise ClaimFileError(f"{where} is no claim file: {what} in the mapping of line {line}")
-        return {name: _plain(value, where) for name, (_, value) in zip(names, node.value, strict=True)}
+        return {name: _plain(value, where) for name, (_, value) in zip(keys, node.value, strict=True)}
     if isinstance(node, yaml.SequenceNode):
         return [_plain(each, where) for each in node.value]
     return "" if node is None else str(node.value)
@@ -122,6 +125,7 @@ def _table(data: Mapping[str, Any], where: str) -> Table:
         formulas=formulas,
         columns=columns,
         relations=tuple(data.get("relations", ())),
+        missing=data.get("missing", {}),
         exact=frozenset(data.get("exact", ())),
         rounded=frozenset(data.get("rounded", ())),
         errata=tuple(Erratum(**each) for each in data.get("errata", ())),
@@ -163,12 +167,12 @@ def _labels(rows: Sequence[Mapping[str, str]], label: Sequence[str]) -> list[str
     most = max(map(len, rows))
     for count in range(1, most + 1):
         chosen = [[row[name] for name in label if name in row] or list(row.values())[:count] for row in rows]
-        names = [" ".join(each).replace("/", "|") for each in chosen]
-        if len(set(names)) == len(names):
-            return names
+        found = [" ".join(each).replace("/", "|") for each in chosen]
+        if len(set(found)) == len(found):
+            return found
         if label:
             break
-    return [f"{name} #{number}" for number, name in enumerate(names, 1)]
+    return [f"{name} #{number}" for number, name in enumerate(found, 1)]
 
 
 def _refuse_unknown(table: Table, where: str) -> None:
@@ -181,3 +185,23 @@ def _refuse_unknown(table: Table, where: str) -> None:
     for given in (table.convention, *of_columns, *(formula.convention for formula in table.formulas.values())):
         if given not in ("", UNKNOWN):
             convention(given)
+    for text in table.texts:
+        for name in names(parse(text)):
+            _refuse_stranger(table, text, name, where)
+
+
+def _refuse_stranger(table: Table, text: str, name: str, where: str) -> None:
+    """Raises `ClaimFileError` for a name in a formula that nothing in the file gives a meaning."""
+    start, dot, rest = name.partition(".")
+    if dot and start == "others" and rest in table.names:
+        return
+    if dot and start in table.models:
+        if rest.rpartition(".")[2] not in MEASURES:
+            raise UnknownName("measure", rest.rpartition(".")[2], MEASURES)
+        return
+    if name not in table.names and name not in TERMS:
+        known = sorted({*table.names, *(f"{model}.params" for model in table.models)})
+        raise ClaimFileError(
+            f"{where}: {name!r} in {text!r} is no column, size, formula or measure ({', '.join(known)}); if the source "
+            "does not print it, say so in missing"
+        )

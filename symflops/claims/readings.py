@@ -51,8 +51,9 @@ def stated_conventions(given: str) -> tuple[Convention, ...]:
 def stated(table: Table, column: str) -> Reading:
     """How the file says that a column is read; where its convention is unknown, under the one that fits most rows."""
     fits = stated_conventions(table.column(column).convention or table.convention)
-    best = fits[0] if len(fits) == 1 else _best(_ById(table), column)
-    return Reading(table.column(column).equals, best)
+    formula = table.column(column).equals
+    decides = len(fits) > 1 and bool(formula) and is_priced(table, formula)
+    return Reading(formula, _best(_ById(table), column) if decides else fits[0])
 
 
 def others(table: Table, claim: Column, chosen: Convention) -> Iterator[Reading]:

@@ -88,6 +88,7 @@ class Table:
     formulas: Mapping[str, Formula] = field(default_factory=dict)
     columns: Mapping[str, Column] = field(default_factory=dict)
     relations: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset()
     rounded: frozenset[str] = frozenset()
     errata: tuple[Erratum, ...] = ()
@@ -96,6 +97,22 @@ class Table:
     def definitions(self) -> Mapping[str, str]:
         """Every name that a formula of the file may use, beside a row's columns: sizes and stated formulas."""
         return {**self.sizes, **{name: formula.states for name, formula in self.formulas.items()}}
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every plain name that a formula of the file may use."""
+        columns = {name for row in self.rows for name in row.cells}
+        return frozenset({*columns, *self.definitions, *self.notation, *self.missing})
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every formula of the file, but for cells that print one."""
+        columns = [text for each in self.columns.values() for text in (each.equals, each.proves, *each.under.values())]
+        stated = [text for each in self.formulas.values() for text in (each.states, each.equals, *each.where.values())]
+        own = [text for row in self.rows for text in row.equals.values()]
+        sides = [side for relation in self.relations for side in relation.split("=")]
+        models = [text for model in self.models.values() for text in model.sizes.values()]
+        return tuple(filter(None, (*columns, *stated, *own, *sides, *models, *self.sizes.values())))
 
     @property
     def cited(self) -> str:

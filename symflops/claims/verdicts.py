@@ -54,7 +54,8 @@ def _judged(table: Table, row: Row, column: str, claim: Column) -> Verdict:
         printed = table.printed(row, column)
         computed = Scope(table, row, chosen).range(claim.equals, column)
     except Missing as missing:
-        return replace(found, why=f"needs {missing.name}, which the table does not give")
+        known = table.missing.get(missing.name)
+        return replace(found, why=f"needs {missing.name}, which the table does not give{f': {known}' if known else ''}")
     except FigureError:
         return replace(found, why="the cell prints no single figure")
     except NO_VALUE as error:

@@ -2,13 +2,13 @@
 
 >>> report = verify("kaplan2020")
 >>> report.holds, sorted({verdict.verdict for verdict in report.verdicts})
-(True, ['differs', 'reproduces', ...
+(True, ['reproduces'])
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -63,15 +63,20 @@ def verify(*given: str | Path | Table) -> Report:
     return Report(tables, tuple(verdict for table in tables for verdict in verify_table(table)))
 
 
-def verify_table(table: Table) -> Iterator[Verdict]:
+def verify_table(table: Table) -> tuple[Verdict, ...]:
     """The verdicts of a table, with what it declares of them."""
     verdicts = judge(table)
-    errata = {erratum.cell: erratum for erratum in table.errata}
-    if strangers := sorted(errata.keys() - {verdict.cell for verdict in verdicts}):
+    if strangers := sorted({erratum.cell for erratum in table.errata} - {verdict.cell for verdict in verdicts}):
         cells = ", ".join(verdict.cell for verdict in verdicts[:8])
         raise ClaimFileError(
             f"{table.id}: errata speak of {strangers[0]!r}, which is no cell with a verdict ({cells}, …)"
         )
+    return tuple(declared(table, verdicts))
+
+
+def declared(table: Table, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Verdicts, with what the errata of the table say of their cells."""
+    errata = {erratum.cell: erratum for erratum in table.errata}
     for verdict in verdicts:
         yield _declared(table, verdict, errata[verdict.cell]) if verdict.cell in errata else verdict
 
