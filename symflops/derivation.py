@@ -1,36 +1,43 @@
-"""From a network to its closed forms, as a table and a chain of steps, each checked by machine when it is made.
+"""From a network to its closed forms: a table of its operations, a chain of checked steps, and what is said of them.
 
->>> from symflops.notation import d_model, n_layer
->>> chain = start("N", 8 * n_layer * d_model**2 + 4 * n_layer * d_model**2, "sum of the table")
->>> chain = rewrite(chain, 12 * n_layer * d_model**2, "like terms collected")
->>> rewrite(chain, 11 * n_layer * d_model**2, "a slip")
-Traceback (most recent call last):
-symflops.derivation.WrongStep: N: 11*d_model**2*n_layer does not follow from 12*d_model**2*n_layer (a slip); they ...
+>>> from symflops.networks import Block
+>>> from symflops.notation import d_ff, d_model, n_batch, n_layer, n_seq
+>>> from symflops.operations import Contraction
+>>> sizes = {"batch": n_batch, "seq": n_seq, "d": d_model, "f": d_ff}
+>>> up = Contraction("up", "x[batch seq d] weight[d f] -> y[batch seq f]", sizes, role="feedforward")
+>>> found = derive_network("up", "An up projection", "none", n_layer * Block("Feedforward", up), "torch")
+>>> found.N, found.C_forward
+(d_ff*d_model*n_layer, 2*d_ff*d_model*n_layer)
+>>> [type(block).__name__ for block in found.document().blocks]
+['Prose', 'Heading', 'Table', 'Heading', 'Steps']
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sympy import Add, Expr, S, Symbol, factor
+from sympy import Add, Eq, Expr, Symbol, factor
 
 from symflops.conventions import Convention, convention
-from symflops.errors import SymflopsError
+from symflops.documents import Block, Cell, Document, Heading, Prose, Remarks, Section, Steps, Table
+from symflops.documents import as_json as block_json
 from symflops.measures import flops, flops_of_all, params, params_without
 from symflops.networks import Use, blocks, uses
 from symflops.notation import n_batch, n_seq
-from symflops.proof import equal, residual
+from symflops.steps import Step, WrongStep, drop, rewrite, share, specialise, start
+
+__all__ = [
+    "Derivation", "Note", "Page", "Row", "Section", "Step", "Study", "WrongStep", "derive_network", "drop",
+    "reading_position", "rewrite", "share", "specialise", "start", "table",
+]  # fmt: skip
 
 READING_ORDER = (
     "embedding", "position", "rotary", "qkv", "scores", "softmax", "mix", "state space", "convolution", "scan",
     "project", "router", "feedforward", "activation", "residual", "norm", "logits",
 )  # fmt: skip
 """The order in which a table lists what a network does, by role."""
-
-
-class WrongStep(SymflopsError):
-    """A step of a derivation that does not follow."""
 
 
 @dataclass(frozen=True)
@@ -43,30 +50,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One line of a chain: ``quantity = expression``, why, and what was dropped if it is an approximation.
-
-    ``terms`` is the same expression written in named quantities, such as 2*N, for the reader.
-    """
-
-    quantity: str
-    expression: Expr
-    why: str
-    dropped: Expr = S.Zero
-    terms: Expr | None = None
-
-    def written(self, terms: Expr, **names: Expr) -> Step:
-        """The step with ``terms``, where ``names`` says what each named quantity stands for.
-
-        Raises `WrongStep` unless they are the step's expression.
-        """
-        meant = terms.subs({Symbol(name): value for name, value in names.items()})
-        if not equal(meant, self.expression):
-            raise WrongStep(f"{self.quantity}: {terms} is not {self.expression} with {names}")
-        return replace(self, terms=terms)
-
-
-@dataclass(frozen=True)
 class Note:
     """A remark of the engine on one row, with the closed forms it rests on."""
 
@@ -75,9 +58,72 @@ class Note:
     forms: Mapping[str, Expr]
 
 
+class Page:
+    """What has a document, and shows itself by it."""
+
+    def document(self) -> Document:
+        """The page as a value that every format prints."""
+        raise NotImplementedError
+
+    def show(self, form: str = "text") -> str:
+        """The page as text, markdown, latex, html or json.
+
+        Raises `UnknownName` for another format.
+        """
+        from symflops.render import render_document
+
+        return render_document(self.document(), form)
+
+    def latex(self) -> str:
+        """A LaTeX document that compiles as it stands."""
+        return self.show("latex")
+
+    def _repr_html_(self) -> str:
+        return self.show("html")
+
+
 @dataclass(frozen=True)
-class Derivation:
-    """A network's table, N and C_forward for one token, the steps that lead there, and remarks."""
+class Study(Page):
+    """A source that is about no single network: its sections, in order.
+
+    >>> study = Study("rules", "Rules of thumb", "none", (Section("Training", (Prose("Six for each parameter."),)),))
+    >>> print(study.show())
+    Rules of thumb
+    <BLANKLINE>
+    none.
+    <BLANKLINE>
+    Training
+    --------
+    <BLANKLINE>
+    Six for each parameter.
+    """
+
+    name: str
+    title: str
+    citation: str
+    sections: tuple[Section, ...]
+
+    def document(self) -> Document:
+        """The citation and the sections as a page."""
+        sections = (block for section in self.sections for block in section.shown())
+        return Document(self.title, (Prose(f"{self.citation}."), *sections), self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, expressions as text in the ASCII notation."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "citation": self.citation,
+            "sections": [section.as_json() for section in self.sections],
+        }
+
+
+@dataclass(frozen=True)
+class Derivation(Page):
+    """A network's table, N and C_forward for one token, the steps that lead there, sections and remarks.
+
+    ``opening`` stands before the table, ``sections`` between the steps and the remarks.
+    """
 
     name: str
     title: str
@@ -89,55 +135,63 @@ class Derivation:
     C_forward: Expr
     steps: tuple[Step, ...]
     notes: tuple[Note, ...] = ()
+    sections: tuple[Section, ...] = ()
+    opening: tuple[Block, ...] = ()
 
     @property
     def C_terms(self) -> Expr:
         """C_forward as the paper writes it: 2*N and what is left over."""
         return 2 * Symbol("N") + factor(self.C_forward - 2 * self.N)
 
-    def latex(self) -> str:
-        """A document that compiles as it stands."""
-        from symflops.render import render
+    def document(self) -> Document:
+        """The whole page: the table of operations, the steps, the sections, the remarks."""
+        return Document(self.title, tuple(self._blocks()), self.as_json())
 
-        return render(self, "latex")
+    def _blocks(self) -> Iterator[Block]:
+        yield Prose(f"{self.citation}. {self._counted()}")
+        yield from self.opening
+        yield Heading("Operations")
+        yield self._table()
+        yield Heading("Steps, each checked by machine")
+        yield Steps(self.steps)
+        for section in self.sections:
+            yield from section.shown()
+        if self.notes:
+            yield Heading("On the printed table")
+            yield Remarks(tuple((note.about, note.text) for note in self.notes))
 
-    def _repr_html_(self) -> str:
-        from symflops.render import render
+    def _counted(self) -> str:
+        """What the table counts."""
+        chosen = self.convention
+        left_out = f"; the total leaves out {', '.join(sorted(chosen.left_out))}" if chosen.left_out else ""
+        return f"Convention {chosen.name}: {chosen.title}, in {chosen.unit}s{left_out}; N leaves out embeddings."
 
-        return render(self, "html")
+    def _table(self) -> Table:
+        def owned(params: Expr) -> Cell:
+            return "-" if params == 0 else params
 
+        total = Eq(Symbol("N"), self.N, evaluate=False), Eq(Symbol("C_forward"), self.C_terms, evaluate=False)
+        head = ("Operation", "Parameters", f"{self.convention.unit}s per token")
+        return Table("", head, tuple((row.name, owned(row.params), row.flops) for row in self.rows), ("Total", *total))
 
-def start(quantity: str, expression: Expr, why: str) -> tuple[Step, ...]:
-    """A chain of one step."""
-    return (Step(quantity, expression, why),)
-
-
-def rewrite(chain: tuple[Step, ...], expression: Expr, why: str) -> tuple[Step, ...]:
-    """The same thing written otherwise.
-
-    Raises `WrongStep` unless it equals the last step for all sizes.
-    """
-    last = chain[-1]
-    if not equal(last.expression, expression):
-        difference = residual(expression, last.expression)
-        raise WrongStep(
-            f"{last.quantity}: {expression} does not follow from {last.expression} ({why}); they differ by {difference}"
-        )
-    return (*chain, Step(last.quantity, expression, why))
-
-
-def specialise(chain: tuple[Step, ...], sizes: Mapping[Expr, Expr], expression: Expr, why: str) -> tuple[Step, ...]:
-    """The last step where some sizes are others, such as d_ff = 4 d_model."""
-    last = chain[-1]
-    special = (*chain[:-1], replace(last, expression=last.expression.subs(sizes)))
-    return (*chain, rewrite(special, expression, why)[-1])
-
-
-def drop(chain: tuple[Step, ...], dropped: Expr, expression: Expr, why: str) -> tuple[Step, ...]:
-    """The last step without a term; the term is kept with the step, so that its size can be shown."""
-    last = chain[-1]
-    reduced = (replace(last, expression=last.expression - dropped),)
-    return (*chain, replace(rewrite(reduced, expression, why)[-1], dropped=dropped))
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, expressions as text in the ASCII notation."""
+        opening = {"opening": [block_json(block) for block in self.opening]} if self.opening else {}
+        return {
+            "name": self.name,
+            "title": self.title,
+            "citation": self.citation,
+            "convention": self.convention.name,
+            "unit": self.convention.unit,
+            "per": "token",
+            "operations": [{"name": row.name, "params": str(row.params), "flops": str(row.flops)} for row in self.rows],
+            "N": str(self.N),
+            "C_forward": str(self.C_forward),
+            "steps": [step.as_json() for step in self.steps],
+            "notes": [f"{note.about}: {note.text}" for note in self.notes],
+            "sections": [section.as_json() for section in self.sections],
+            **opening,
+        }
 
 
 def table(network: Expr, chosen: Convention, tokens: Expr = n_batch * n_seq) -> tuple[Row, ...]:
@@ -170,13 +224,3 @@ def derive_network(
     work = rewrite(work, found.C_terms.subs(Symbol("N"), n), "against two for each parameter")
     work = (*work[:-1], work[-1].written(found.C_terms, N=n))
     return replace(found, steps=steps + work)
-
-
-def share(part: Expr, whole: Expr) -> Expr:
-    """A part as a fraction of the whole, in lowest terms.
-
-    >>> from symflops.notation import n_ctx
-    >>> share(2 * n_ctx, 24 * n_ctx**2)
-    1/(12*n_ctx)
-    """
-    return factor(part / whole)
