@@ -82,14 +82,15 @@ def declared(table: Table, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
 
 
 def _declared(table: Table, verdict: Verdict, erratum: Erratum) -> Verdict:
-    if erratum.printed != verdict.printed:
-        return replace(verdict, why=_both(verdict.why, f"the declared erratum is of {erratum.printed!r}, not of this"))
+    """The verdict on a cell that the file declares: known where it is still as it was, and still wrong."""
     if verdict.verdict == UNCHECKED:
         return replace(verdict, why=_both(verdict.why, f"declared an erratum: {erratum.why}"))
-    if verdict.verdict != REPRODUCES and _corrected(table, verdict, erratum):
-        return replace(verdict, why=_both(erratum.why, verdict.why), declared=True)
     if verdict.verdict == REPRODUCES:
         return replace(verdict, why="declared an erratum, but it reproduces: take it out of errata", declared=True)
+    if erratum.printed != verdict.printed:
+        return replace(verdict, why=_both(verdict.why, f"the declared erratum is of {erratum.printed!r}, not of this"))
+    if _corrected(table, verdict, erratum):
+        return replace(verdict, why=_both(erratum.why, verdict.why), declared=True)
     return replace(verdict, why=_both(verdict.why, f"{erratum.should_read!r}, as it should read, does not either"))
 
 
