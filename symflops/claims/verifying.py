@@ -59,8 +59,18 @@ def verify(*given: str | Path | Table) -> Report:
     Raises `UnknownName` for a name that is none, `ClaimFileError` for a file that is no claim file or whose errata are
     of no cell.
     """
-    tables = tuple(table for each in given for table in _tables(each)) if given else tuple(shipped().values())
-    return Report(tables, tuple(verdict for table in tables for verdict in verify_table(table)))
+    return report(tables(*given))
+
+
+def tables(*given: str | Path | Table) -> tuple[Table, ...]:
+    """The tables of sources, ids and files; of nothing, all that ship."""
+    return tuple(table for each in given for table in _tables(each)) if given else tuple(shipped().values())
+
+
+def report(chosen: Iterable[Table]) -> Report:
+    """The verdicts on tables."""
+    done = tuple((table, verify_table(table)) for table in chosen)
+    return Report(tuple(table for table, _ in done), tuple(verdict for _, each in done for verdict in each))
 
 
 def verify_table(table: Table) -> tuple[Verdict, ...]:
