@@ -94,7 +94,7 @@ def _published() -> str:
 
 def kaplan() -> str:
     """Kaplan's table, as `symflops derive` renders it."""
-    return render(derive(), "markdown")
+    return render(derive(), "markdown").rstrip()
 
 
 def families() -> str:
