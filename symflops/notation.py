@@ -212,6 +212,21 @@ _TERMS = (
         )
     ),
     Term("n_layer_decoder", _sub("n", "layer,decoder"), "layers of a decoder beside an encoder", "layers"),
+    Term("n_device", _sub("n", "device"), "devices that compute together", "devices", {"megatron": "n"}),
+    Term("n_data", _sub("n", "data"), "ways of data parallelism", "devices", {"megatron": "d", "zero": "N_d"}),
+    Term("n_tensor", _sub("n", "tensor"), "ways of tensor parallelism", "devices", {"megatron": "t"}),
+    Term("n_pipeline", _sub("n", "pipeline"), "stages of a pipeline", "devices", {"megatron": "p"}),
+    Term("n_interleave", _sub("n", "interleave"), "parts of a model on each stage of a pipeline", "parts"),
+    Term(
+        "n_token", _sub("n", "token"), "tokens that a model is trained on", "tokens", {"kaplan": "D", "megatron": "T"}
+    ),
+    Term(
+        "n_param",
+        _sub("n", "param"),
+        "parameters, where nothing is said of what they are",
+        "parameters",
+        {"zero": "Psi"},
+    ),
 )
 
 TERMS: Mapping[str, Term] = MappingProxyType({term.name: term for term in _TERMS})
