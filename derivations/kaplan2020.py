@@ -20,7 +20,6 @@ from symflops.derivation import (
     derive_network,
     drop,
     rewrite,
-    share,
     specialise,
     start,
 )
@@ -77,7 +76,7 @@ def paper_steps(base: Derivation) -> tuple[Step, ...]:
     """From the table to N = 12 n_layer d_model^2 and C = 6 N, with the size of what is dropped."""
     shape = "d_attn = d_model and d_ff = 4*d_model"
     small_n, context = 12 * n_layer * d_model**2, 2 * n_layer * n_ctx * d_model
-    small = f"the context term is {share(context, 2 * small_n)} of 2*N: small for d_model >> n_ctx/12"
+    small = "the context term is small for d_model >> n_ctx/12"
     n = specialise(start("N", base.N, "the table"), _SHAPE, small_n, shape)
     forward = specialise(start("C_forward", base.C_forward, "the table"), _SHAPE, 2 * small_n + context, shape)
     forward = drop(forward, context, 2 * small_n, small)

@@ -11,6 +11,8 @@ from pathlib import Path
 from derivations.kaplan2020 import derive
 from symflops.architectures import FAMILIES, architecture, presets
 from symflops.certified import Entry, certified
+from symflops.claims import verify
+from symflops.claims.overview import overview
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
@@ -94,7 +96,12 @@ def _published() -> str:
 
 def kaplan() -> str:
     """Kaplan's table, as `symflops derive` renders it."""
-    return render(derive(), "markdown")
+    return render(derive(), "markdown").rstrip()
+
+
+def verdicts() -> str:
+    """Every table that ships, and the mistakes that were found."""
+    return overview(verify()).show("markdown")
 
 
 def families() -> str:
@@ -154,6 +161,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "kaplan2020.md": kaplan,
     "gallery.md": gallery,
     "families.md": families,
+    "verdicts.md": verdicts,
 }
 
 

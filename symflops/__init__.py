@@ -23,10 +23,13 @@ from symflops.totals import Total
 __version__ = "0.1.0"
 
 
+_LATE = {"trace": "symflops.tracing.trace", "verify": "symflops.claims"}
+"""What is imported when it is asked for and not before: ``trace`` needs PyTorch, ``verify`` reads files."""
+
+
 def __getattr__(name: str) -> Any:
-    """``symflops.trace`` needs PyTorch, which is imported when it is asked for and not before."""
-    if name == "trace":
-        return import_module("symflops.tracing.trace").trace
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module 'symflops' has no attribute {name!r}")
 
 

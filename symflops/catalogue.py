@@ -15,21 +15,26 @@ from sympy import Expr
 
 from symflops.architectures import Architecture, architecture, presets
 from symflops.conventions import TORCH, Convention
-from symflops.derivation import Derivation, derive_network
+from symflops.derivation import Derivation, Study, derive_network
 from symflops.errors import UnknownName
 from symflops.nodes import Node
 
 
-def derive(given: str | Path | Expr | Architecture | Any, convention: str | Convention | None = None) -> Derivation:
+def derive(
+    given: str | Path | Expr | Architecture | Any, convention: str | Convention | None = None
+) -> Derivation | Study:
     """The table, N and C_forward for one token, of a source, an architecture, a config, or a network.
 
+    A source that is about no single network is a `Study`: its sections alone.
+
     Without a convention, a source is shown under its own and anything else under ``torch``.
-    Raises `UnknownName` for a name that is none, and what `architecture` raises for a config.
+    Raises `UnknownName` for a name that is none, `SymflopsError` for a convention of a source that takes none, and what
+    `architecture` raises for a config.
     """
-    from derivations import SOURCES, source
+    from derivations import SOURCES, derived
 
     if isinstance(given, str) and given in SOURCES:
-        return source(given)(*(() if convention is None else (convention,)))
+        return derived(given, convention)
     chosen = TORCH if convention is None else convention
     if isinstance(given, Expr) and given.has(Node):
         return derive_network("network", "A network", "given as an expression", given, chosen)

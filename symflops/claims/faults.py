@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from symflops.claims.readings import claims
 from symflops.claims.relations import inputs
 from symflops.claims.table import EMPTY, Row, Table
-from symflops.claims.verdict import UNCHECKED
 from symflops.claims.verdicts import judge_row
 from symflops.claims.verifying import declared
 from symflops.errors import SymflopsError
@@ -43,14 +42,15 @@ def plant(table: Table) -> tuple[Fault, ...]:
 
 def _of_row(table: Table, number: int) -> Iterator[Fault]:
     row = table.rows[number]
-    before = {(verdict.cell, verdict.verdict) for verdict in judge_row(table, row) if verdict.verdict != UNCHECKED}
+    before = _failing(table, row)
     spoken = _spoken(table, row)
     for name, text in row.cells.items():
         if text in EMPTY or name in _models(table) or not (name in spoken or table.is_figure(row, name)):
             continue
         for planted in _changed(text):
-            cells = {**row.cells, name: planted}
-            caught = bool(before) and _fails(table, number, replace(row, cells=cells))
+            changed = replace(row, cells={**row.cells, name: planted})
+            rows = (*table.rows[:number], changed, *table.rows[number + 1 :])
+            caught = not _failing(replace(table, rows=rows), changed) <= before
             yield Fault(f"{row.label}/{name}", text, planted, name in spoken, caught)
 
 
@@ -74,11 +74,9 @@ def _models(table: Table) -> set[str]:
     return {model.named_by for model in table.models.values()}
 
 
-def _fails(table: Table, number: int, changed: Row) -> bool:
-    """Whether some cell of the changed row fails; the errata of the file speak of the row as it was."""
-    rows = (*table.rows[:number], changed, *table.rows[number + 1 :])
-    whole = replace(table, rows=rows)
+def _failing(table: Table, row: Row) -> frozenset[str]:
+    """The cells of a row that fail; the errata of the file speak of the row as it was."""
     try:
-        return any(verdict.fails for verdict in declared(whole, judge_row(whole, changed)))
-    except SymflopsError:
-        return True
+        return frozenset(verdict.cell for verdict in declared(table, judge_row(table, row)) if verdict.fails)
+    except SymflopsError as error:
+        return frozenset({str(error)})

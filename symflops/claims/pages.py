@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from symflops.claims.faults import Fault
 from symflops.claims.table import Table
 from symflops.claims.verdict import REPRODUCES, UNCHECKED, Verdict
 from symflops.claims.verifying import Report
-from symflops.render.document import Block, Code, Document, Prose
-from symflops.render.document import Table as Grid
+from symflops.documents import Block, Code, Document, Prose
+from symflops.documents import Table as Grid
 
 HEAD = ("cell", "printed", "computed", "verdict", "convention", "residual", "why")
 
@@ -62,3 +63,24 @@ def _line(verdict: Verdict) -> tuple[str | Code, ...]:
     return (
         verdict.cell, verdict.printed, verdict.computed, said, verdict.convention, verdict.residual, verdict.why,
     )  # fmt: skip
+
+
+def faults_page(planted: Mapping[str, Sequence[Fault]]) -> Document:
+    """What planted faults say: the share of digits whose change is noticed, and the cells that are free to be wrong."""
+    rows = tuple((name, *_shares(faults), _free(faults)) for name, faults in planted.items())
+    every = [fault for faults in planted.values() for fault in faults]
+    head = ("table", "noticed, of digits that claims speak of", "noticed, of all digits", "cells that are free")
+    grid = Grid("", head, rows, ("all", *_shares(every), ""))
+    data = {name: [vars(fault) for fault in faults] for name, faults in planted.items()}
+    said = "Each digit of each figure of the rows is changed alone: is the row then wrong?"
+    return Document("Planted faults", (Prose(said), grid), {"faults": data})
+
+
+def _shares(faults: Sequence[Fault]) -> tuple[str, str]:
+    caught, spoken = sum(fault.caught for fault in faults), sum(fault.spoken for fault in faults)
+    return tuple(f"{caught} of {of} ({caught / of:.1%})" if of else "0 of 0" for of in (spoken, len(faults)))  # type: ignore[return-value]
+
+
+def _free(faults: Sequence[Fault]) -> str:
+    missed = list(dict.fromkeys(fault.cell for fault in faults if not fault.caught))
+    return ", ".join(missed[:6]) + (f" and {len(missed) - 6} more" if len(missed) > 6 else "")

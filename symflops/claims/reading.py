@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from symflops.claims.drafting import draft, is_bare
 from symflops.claims.models import MEASURES
 from symflops.claims.table import UNKNOWN, Column, Erratum, Formula, Model, Row, Table
 from symflops.conventions import convention
@@ -51,6 +52,7 @@ def read(path: Path) -> Table:
 def read_text(text: str, where: str = "the text") -> Table:
     """The table that a text in YAML describes."""
     data = _loaded(text, where)
+    data = draft(data) if is_bare(data) else data
     for error in sorted(_validator().iter_errors(data), key=lambda error: (len(error.path), str(error.path))):
         place = "/".join(map(str, error.absolute_path))
         said = " ".join(error.message.split())

@@ -87,7 +87,7 @@ class Scope:
     def _at(self, tree: Tree, choose: Callable[[str, Figure], Value], own: str, depth: int = 0) -> Value:
         if depth > _DEEPEST:
             raise FormulaError(f"{sorted(names(tree))[0]} is defined by itself")
-        return value(tree, {name: self._named(name, choose, own, depth) for name in names(tree)})
+        return value(tree, {name: self._named(name, choose, own, depth) for name in sorted(names(tree))})
 
     def _named(self, name: str, choose: Callable[[str, Figure], Value], own: str, depth: int) -> Value:
         start, _, rest = name.partition(".")

@@ -59,8 +59,18 @@ def verify(*given: str | Path | Table) -> Report:
     Raises `UnknownName` for a name that is none, `ClaimFileError` for a file that is no claim file or whose errata are
     of no cell.
     """
-    tables = tuple(table for each in given for table in _tables(each)) if given else tuple(shipped().values())
-    return Report(tables, tuple(verdict for table in tables for verdict in verify_table(table)))
+    return report(tables(*given))
+
+
+def tables(*given: str | Path | Table) -> tuple[Table, ...]:
+    """The tables of sources, ids and files; of nothing, all that ship."""
+    return tuple(table for each in given for table in _tables(each)) if given else tuple(shipped().values())
+
+
+def report(chosen: Iterable[Table]) -> Report:
+    """The verdicts on tables."""
+    done = tuple((table, verify_table(table)) for table in chosen)
+    return Report(tuple(table for table, _ in done), tuple(verdict for _, each in done for verdict in each))
 
 
 def verify_table(table: Table) -> tuple[Verdict, ...]:
@@ -82,14 +92,15 @@ def declared(table: Table, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
 
 
 def _declared(table: Table, verdict: Verdict, erratum: Erratum) -> Verdict:
-    if erratum.printed != verdict.printed:
-        return replace(verdict, why=_both(verdict.why, f"the declared erratum is of {erratum.printed!r}, not of this"))
+    """The verdict on a cell that the file declares: known where it is still as it was, and still wrong."""
     if verdict.verdict == UNCHECKED:
         return replace(verdict, why=_both(verdict.why, f"declared an erratum: {erratum.why}"))
-    if verdict.verdict != REPRODUCES and _corrected(table, verdict, erratum):
-        return replace(verdict, why=_both(erratum.why, verdict.why), declared=True)
     if verdict.verdict == REPRODUCES:
         return replace(verdict, why="declared an erratum, but it reproduces: take it out of errata", declared=True)
+    if erratum.printed != verdict.printed:
+        return replace(verdict, why=_both(verdict.why, f"the declared erratum is of {erratum.printed!r}, not of this"))
+    if _corrected(table, verdict, erratum):
+        return replace(verdict, why=_both(erratum.why, verdict.why), declared=True)
     return replace(verdict, why=_both(verdict.why, f"{erratum.should_read!r}, as it should read, does not either"))
 
 

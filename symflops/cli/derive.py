@@ -15,6 +15,7 @@ from symflops.cli import options
 @options.as_json
 def derive(name: str, convention: str | None, form: str, as_json: bool) -> None:
     """Derive the table of NAME (kaplan2020, gpt2, llama3-8b, a config.json), N and C_forward, step by step."""
-    from symflops.render import render
+    from symflops.render import known_format, render
 
-    click.echo(render(catalogue.derive(name, convention), "json" if as_json else form))
+    shape = known_format("json" if as_json else form)
+    click.echo(render(catalogue.derive(name, convention), shape).rstrip())

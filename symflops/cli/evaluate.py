@@ -84,10 +84,10 @@ def _architecture(model: Architecture, n_batch: int, lengths: Asked, chosen: Con
 
 
 def _source(name: str, n_batch: int, n_seq: int | None, given: dict[str, int], chosen: Convention) -> dict[str, Any]:
-    from derivations import source
+    from derivations import derived_network
     from symflops.notation import symbol
 
-    derivation = source(name)(chosen)
+    derivation = derived_network(name, chosen)
     sizes = {**given, **({} if n_seq is None else {"n_ctx": n_seq})}
     values = {symbol(each): size for each, size in {**sizes, "n_batch": n_batch}.items()}
     network = derivation.network

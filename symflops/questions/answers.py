@@ -19,9 +19,8 @@ from typing import Any
 from sympy import And, Expr, Rational, floor
 from sympy.logic.boolalg import Boolean
 
+from symflops.documents import Cell, Document, Prose, Table, plain
 from symflops.notation import TERMS
-from symflops.render.document import Cell, Document, Prose, Table
-from symflops.render.document_text import plain
 from symflops.render.latex import QUANTITIES, formula
 from symflops.render.plain import columns
 

@@ -1,4 +1,4 @@
-"""A derivation or a document as text, Markdown, LaTeX, HTML or JSON. Each format is one function of the same value.
+"""A document as text, Markdown, LaTeX, HTML or JSON. Each format is one function of the same value.
 
 >>> from derivations.kaplan2020 import derive
 >>> print(render(derive(), "text").splitlines()[0])
@@ -9,35 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from symflops.derivation import Derivation
+from symflops.derivation import Page
+from symflops.documents import Document
 from symflops.errors import UnknownName
-from symflops.render import document_html, document_latex, document_text, html, latex, plain
-from symflops.render.document import Document
+from symflops.render import document_html, document_latex, document_markdown, document_text
 
-FORMATS: Mapping[str, Callable[[Derivation], str]] = {
-    "text": plain.text,
-    "markdown": plain.markdown,
-    "latex": latex.document,
-    "html": html.page,
-    "json": plain.json_text,
-}
-"""Every format, by the name that ``--format`` takes."""
-DOCUMENT_FORMATS: Mapping[str, Callable[[Document], str]] = {
+FORMATS: Mapping[str, Callable[[Document], str]] = {
     "text": document_text.text,
-    "markdown": document_text.markdown,
+    "markdown": document_markdown.markdown,
     "latex": document_latex.article,
     "html": document_html.page,
     "json": document_text.json_text,
 }
-"""The same formats of a document."""
+"""Every format, by the name that ``--format`` takes."""
 
 
-def render(derivation: Derivation, form: str) -> str:
-    """The derivation in a format.
+def render(page: Page, form: str) -> str:
+    """A derivation, or whatever else has a document, in a format.
 
     Raises `UnknownName` for a format that is none.
     """
-    return FORMATS[known_format(form)](derivation)
+    return render_document(page.document(), form)
 
 
 def render_document(document: Document, form: str) -> str:
@@ -48,7 +40,7 @@ def render_document(document: Document, form: str) -> str:
 
     Raises `UnknownName` for a format that is none.
     """
-    return DOCUMENT_FORMATS[known_format(form)](document)
+    return FORMATS[known_format(form)](document)
 
 
 def known_format(form: str) -> str:

@@ -1,26 +1,50 @@
-"""A document as HTML with MathML.
+"""A document as HTML with MathML: a whole page, well-formed as XML, which needs no network and no script.
 
 >>> from symflops.notation import d_model
 >>> blocks((Forms((("N", d_model),)),))
-['<p><i>N</i> = <math><msub><mi>d</mi><mi>model</mi></msub></math></p>']
+['<p><math><mi>N</mi></math> = <math><msub><mi>d</mi><mi>model</mi></msub></math></p>']
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
+from collections.abc import Iterable, Sequence
 
-from symflops.render.document import Block, Cell, Code, Document, Facts, Forms, Prose, Table, division
-from symflops.render.document_text import NONE
-from symflops.render.html import STYLE, formula, quantity
+from sympy import Expr
+
+from symflops.documents import (
+    Block,
+    Cell,
+    Code,
+    Document,
+    Facts,
+    Forms,
+    Heading,
+    Listing,
+    Piece,
+    Prose,
+    Remarks,
+    Steps,
+    Table,
+    division,
+    pieces,
+)
+from symflops.render.document_text import listed
+from symflops.render.html import STYLE, formula, quantity, words
+from symflops.render.wording import chains, reason, spelled
+from symflops.steps import Step
 
 
 def page(document: Document) -> str:
-    """A whole page, which needs no network and no script."""
-    title = escape(document.title)
-    head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+    """A whole page."""
+    title = words(document.title)
     return "\n".join(
-        [head, f"<style>{STYLE}</style></head><body><h1>{title}</h1>", *blocks(document.blocks), "</body></html>"]
+        [
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>',
+            f'<meta name="viewport" content="width=device-width"/><title>{title}</title>',
+            f"<style>{STYLE}</style></head>\n<body><h1>{title}</h1>",
+            *blocks(document.blocks),
+            "</body></html>",
+        ]
     )
 
 
@@ -31,23 +55,76 @@ def blocks(shown: Iterable[Block]) -> list[str]:
 
 def _block(block: Block) -> str:
     match block:
+        case Heading(text=said, level=level):
+            return f"<h{level + 1}>{words(said)}</h{level + 1}>"
         case Prose(text=said):
-            return f"<p>{escape(said)}</p>"
+            return f"<p>{inline(said)}</p>"
         case Forms(forms=forms):
-            return "\n".join(f"<p>{quantity(name)} = {formula(form)}</p>" for name, form in forms)
-        case Table(title=title, head=head, rows=rows):
-            names = "".join(f"<th>{escape(name)}</th>" for name in head)
-            lines = ("".join(f"<td>{_cell(cell)}</td>" for cell in row) for row in rows)
-            caption = f"<caption>{escape(title)}</caption>" if title else ""
-            return f"<table>{caption}<tr>{names}</tr>" + "".join(f"\n<tr>{line}</tr>" for line in lines) + "</table>"
+            return "\n".join(f"<p>{_form(name, form)}</p>" for name, form in forms)
+        case Steps(steps=steps):
+            return _steps(steps)
+        case Table():
+            return _table(block)
         case Facts(title=title, items=items):
-            return f"<p><b>{escape(title)}</b>: {', '.join(map(_cell, items)) or NONE}</p>"
+            return f"<p><b>{words(title)}</b>: {inline(listed(items))}</p>"
+        case Remarks(remarks=remarks):
+            return _remarks(remarks)
+        case Listing(text=said):
+            return f"<pre><code>{words(said)}</code></pre>"
 
 
-def _cell(cell: Cell) -> str:
-    if isinstance(cell, str):
-        return escape(cell)
-    if isinstance(cell, Code):
-        return f"<code>{escape(cell.text)}</code>"
-    divided = division(cell)
-    return formula(cell) if divided is None else f"{formula(divided[0])} divides {formula(divided[1])}"
+def inline(cell: Cell) -> str:
+    """A cell as elements of a line."""
+    return "".join(map(_piece, pieces(cell)))
+
+
+def _piece(piece: Piece) -> str:
+    if isinstance(piece, str):
+        return "".join(_code(part) if isinstance(part, Code) else words(part) for part in spelled(piece))
+    if isinstance(piece, Code):
+        return _code(piece)
+    divided = division(piece)
+    return formula(piece) if divided is None else f"{formula(divided[0])} divides {formula(divided[1])}"
+
+
+def _code(code: Code) -> str:
+    return f"<code>{words(code.text)}</code>"
+
+
+def _form(name: str, form: Expr) -> str:
+    return f"{quantity(name)} = {formula(form)}" if name else formula(form)
+
+
+def _steps(steps: tuple[Step, ...]) -> str:
+    lines = "".join(_step(quantity, step) for quantity, step in chains(steps))
+    return _scrolling(f'<table class="steps"><tbody>{lines}</tbody></table>') if steps else ""
+
+
+def _step(name: str, step: Step) -> str:
+    sign = "=" if step.dropped == 0 else "≈"
+    terms = "" if step.terms is None else f"{formula(step.terms)} = "
+    why = f'<span class="why">{inline(reason(step))}</span>'
+    shown = f"{terms}{formula(step.expression)}{why}"
+    return f"\n<tr><td>{quantity(name) if name else ''}</td><td>{sign}</td><td>{shown}</td></tr>"
+
+
+def _table(table: Table) -> str:
+    caption = f"<caption>{words(table.title)}</caption>" if table.title else ""
+    head = "".join(f'<th scope="col">{inline(name)}</th>' for name in table.head)
+    rows = "".join(f"\n<tr>{_cells(row)}</tr>" for row in table.rows)
+    total = f'\n<tr class="total">{_cells(table.total)}</tr>' if table.total else ""
+    body = f"\n<tbody>{rows}{total}</tbody>" if rows or total else ""
+    return _scrolling(f"<table>{caption}<thead><tr>{head}</tr></thead>{body}</table>")
+
+
+def _cells(row: Sequence[Cell]) -> str:
+    return "".join(f"<td>{inline(cell)}</td>" for cell in row)
+
+
+def _scrolling(table: str) -> str:
+    return f'<div class="scroll">{table}</div>'
+
+
+def _remarks(remarks: tuple[tuple[str, Cell], ...]) -> str:
+    items = (f"\n<li>{f'<b>{words(about)}</b>: ' if about else ''}{inline(said)}</li>" for about, said in remarks)
+    return f"<ul>{''.join(items)}</ul>" if remarks else ""

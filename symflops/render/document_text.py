@@ -1,7 +1,7 @@
-"""A document as text for a terminal, as Markdown and as JSON: expressions in the ASCII notation.
+"""A document as text for a terminal, and as JSON: expressions in the ASCII notation.
 
->>> from symflops.notation import n_head, n_kv_head
 >>> from sympy import Eq, Mod
+>>> from symflops.notation import n_head, n_kv_head
 >>> text(Document("A model", (Facts("holds where", (Eq(Mod(n_head, n_kv_head), 0),)),), {}))
 'A model\\n\\nholds where: n_kv_head divides n_head\\n'
 """
@@ -9,25 +9,33 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 
-from sympy import Eq
-from sympy.core.relational import Relational
+from symflops.documents import (
+    Block,
+    Cell,
+    Document,
+    Facts,
+    Forms,
+    Heading,
+    Listing,
+    Piece,
+    Prose,
+    Remarks,
+    Steps,
+    Table,
+    pieces,
+    plain,
+)
+from symflops.render.plain import table, terminal_width, wrapped
+from symflops.render.wording import NONE, reason
+from symflops.steps import Step
 
-from symflops.render.document import Block, Cell, Code, Document, Facts, Forms, Prose, Table, division
-from symflops.render.plain import columns
 
-NONE = "none"
-"""What an empty list of facts says."""
-
-
-def text(document: Document) -> str:
-    """Plain text for a terminal."""
-    return "\n\n".join([document.title, *map(_block, document.blocks)]) + "\n"
-
-
-def markdown(document: Document) -> str:
-    """Markdown, expressions as code."""
-    return "\n\n".join([f"# {document.title}", *map(_marked_block, document.blocks)]) + "\n"
+def text(document: Document, width: int | None = None) -> str:
+    """Plain text of so many letters a line, by default the terminal's."""
+    room = width or terminal_width()
+    return "\n\n".join([document.title, *(_block(block, room) for block in document.blocks)]) + "\n"
 
 
 def json_text(document: Document) -> str:
@@ -35,51 +43,54 @@ def json_text(document: Document) -> str:
     return json.dumps(document.data, indent=2)
 
 
-def plain(cell: Cell) -> str:
-    """A cell in ASCII; conditions as a reader says them.
+def _block(block: Block, width: int) -> str:
+    match block:
+        case Heading(text=said, level=level):
+            return f"{said}\n{('-' if level == 1 else '.') * len(said)}"
+        case Prose(text=said):
+            return "\n".join(wrapped(said, width))
+        case Forms(forms=forms):
+            return "\n".join(f"{name} = {form}" if name else f"  {form}" for name, form in forms)
+        case Steps(steps=steps):
+            return "\n".join(_step(step, width) for step in steps)
+        case Table():
+            return _table(block, width)
+        case Facts(title=title, items=items):
+            return "\n".join(wrapped((f"{title}: ", *listed(items)), width, further="  "))
+        case Remarks(remarks=remarks):
+            return "\n".join(chain.from_iterable(_remark(about, said, width) for about, said in remarks))
+        case Listing(text=said):
+            return "\n".join(f"    {line}".rstrip() for line in said.splitlines())
 
-    >>> from symflops.notation import n_ctx, n_seq
-    >>> plain(n_seq + 2 <= n_ctx), plain(Eq(n_ctx, 3)), plain(Code("lm_head"))
-    ('n_seq + 2 <= n_ctx', 'n_ctx = 3', 'lm_head')
+
+def listed(items: tuple[Cell, ...]) -> tuple[Piece, ...]:
+    """Items with commas between them, in a row.
+
+    >>> listed(("a", ("b", "c"))), listed(())
+    (('a', ', ', 'b', 'c'), ('none',))
     """
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, Code):
-        return cell.text
-    divided = division(cell)
-    if divided is not None:
-        return f"{divided[0]} divides {divided[1]}"
-    if isinstance(cell, Relational):
-        sign = "=" if isinstance(cell, Eq) else cell.rel_op
-        return f"{cell.lhs} {sign} {cell.rhs}"
-    return str(cell)
+    rest = ((", ", *pieces(each)) for each in items[1:])
+    return (*pieces(items[0]), *chain.from_iterable(rest)) if items else (NONE,)
 
 
-def _block(block: Block) -> str:
-    match block:
-        case Prose(text=said):
-            return said
-        case Forms(forms=forms):
-            return "\n".join(f"{name} = {form}" for name, form in forms)
-        case Table(title=title, head=head, rows=rows):
-            shown = columns(head, [[plain(cell) for cell in row] for row in rows])
-            return f"{title}:\n{shown}" if title else shown
-        case Facts(title=title, items=items):
-            return f"{title}: {', '.join(map(plain, items)) or NONE}"
+def step_text(step: Step) -> str:
+    """``C_forward = 2*N + … = …``; an approximation has ``~``."""
+    sign = "=" if step.dropped == 0 else "~"
+    shown = step.expression if step.terms is None else f"{step.terms} = {step.expression}"
+    return f"{step.quantity} {sign} {shown}"
 
 
-def _marked_block(block: Block) -> str:
-    match block:
-        case Prose(text=said):
-            return said
-        case Forms(forms=forms):
-            return "\n".join(f"- `{name} = {form}`" for name, form in forms)
-        case Table(title=title, head=head, rows=rows):
-            lines = [" | ".join(head), "|".join(["---"] * len(head)), *(" | ".join(map(_marked, row)) for row in rows)]
-            return "\n".join([*([f"**{title}**", ""] if title else []), *(f"| {line} |" for line in lines)])
-        case Facts(title=title, items=items):
-            return f"**{title}**: {', '.join(map(_marked, items)) or NONE}"
+def _step(step: Step, width: int) -> str:
+    shown, why = f"  {step_text(step)}", ("[", *reason(step), "]")
+    line = f"{shown}   {plain(why)}"
+    return line if len(line) <= width else "\n".join([shown, *wrapped(why, width, "      ", "      ")])
 
 
-def _marked(cell: Cell) -> str:
-    return cell.replace("|", "\\|") if isinstance(cell, str) else f"`{plain(cell)}`"
+def _table(block: Table, width: int) -> str:
+    shown = table(block.head, [*block.rows, *([block.total] if block.total else [])], width)
+    return f"{block.title}:\n{shown}" if block.title else shown
+
+
+def _remark(about: str, said: Cell, width: int) -> list[str]:
+    head = f"{about}: " if about else ""
+    return wrapped((head, *pieces(said)), width, "- ", "  ")

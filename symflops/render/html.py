@@ -4,78 +4,101 @@ from __future__ import annotations
 
 import re
 from html import escape, unescape
+from typing import Any
+from xml.dom.minidom import Text
 
-from sympy import Basic
-from sympy.printing.mathml import mathml
+from sympy import Add, Basic, Symbol
+from sympy.core.alphabets import greeks
+from sympy.printing.mathml import MathMLPresentationPrinter
+from sympy.printing.pretty.pretty_symbology import greek_unicode
 
-from symflops.derivation import Derivation, Step
-from symflops.render.plain import unit_note
+from symflops.render.wording import name_parts
 
-# Characters that sympy names, such as the invisible times, written out: well-formed XML too.
-_NAMED = re.compile(r"&(?!lt;|gt;|amp;|quot;)\w+;")
 STYLE = (
-    "body{font-family:serif;max-width:60em;margin:2em auto;line-height:1.5}"
+    ":root{color-scheme:light dark;--line:#bbb;--why:#555;--paper:#fff;--ink:#111}"
+    "@media(prefers-color-scheme:dark){:root{--line:#555;--why:#aaa;--paper:#161616;--ink:#e6e6e6}}"
+    "body{font:1rem/1.5 serif;max-width:60rem;margin:2rem auto;padding:0 1rem;background:var(--paper);color:var(--ink)}"
     "table{border-collapse:collapse;border-top:2px solid;border-bottom:2px solid}"
-    "th{border-bottom:1px solid;text-align:left}td,th{padding:.3em .8em}tr.total td{border-top:1px solid}"
-    ".why{color:#555;margin-left:1em}caption{text-align:left;font-weight:bold;padding:.6em 0}"
+    "thead th{border-bottom:1px solid;text-align:left}td,th{padding:.3rem .8rem;vertical-align:baseline}"
+    ".scroll{overflow-x:auto;margin:1rem 0}.total td{border-top:1px solid}.why{color:var(--why);display:block}"
+    ".steps{border:0}.steps td{padding:.2rem .3rem}.steps td:first-child{text-align:right}"
+    "p,pre{overflow-x:auto}caption{text-align:left;font-weight:bold;padding:.6rem 0}"
+    "pre{border-left:2px solid var(--line);padding-left:1rem}"
 )
 """The style of every page."""
+_LONG = 60
+# Control characters, which XML does not allow even by their number.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+def words(text: str) -> str:
+    """Text that stands in a page as it is.
+
+    >>> words("a < b & c")
+    'a &lt; b &amp; c'
+    """
+    return escape(_FORBIDDEN.sub("", text))
 
 
 def formula(expression: Basic) -> str:
-    """An expression as inline MathML.
+    """An expression as inline MathML; a long sum is one for each term, since a browser breaks lines only between them.
 
     >>> from symflops.notation import d_model
     >>> formula(d_model)
     '<math><msub><mi>d</mi><mi>model</mi></msub></math>'
     """
-    shown = mathml(expression, printer="presentation")
-    return f"<math>{_NAMED.sub(lambda entity: unescape(entity.group()), shown)}</math>"
+    if not isinstance(expression, Add) or len(str(expression)) <= _LONG:
+        return _math(expression)
+    first, *rest = expression.as_ordered_terms()
+    return "\n".join([_math(first), *map(_next_term, rest)])
 
 
-def page(derivation: Derivation) -> str:
-    """A whole page."""
-    title = escape(derivation.title)
-    return "\n".join(
-        [
-            f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-            f"<style>{STYLE}</style></head><body><h1>{title}</h1>",
-            f"<p>{escape(derivation.citation)}; {escape(unit_note(derivation))}.</p>",
-            *_table(derivation),
-            "<p>Each step is checked by machine:</p><ol>",
-            *(f"<li>{_step(step)}</li>" for step in derivation.steps),
-            "</ol><dl>",
-            *(f"<dt>{escape(note.about)}</dt><dd>{escape(note.text)}</dd>" for note in derivation.notes),
-            "</dl></body></html>",
-        ]
-    )
+def _next_term(term: Basic) -> str:
+    negative = term.could_extract_minus_sign()
+    return _math(-term if negative else term, f"<mo>{'-' if negative else '+'}</mo>")
 
 
-def _table(derivation: Derivation) -> list[str]:
-    rows = [
-        f"<tr><td>{escape(row.name)}</td><td>{formula(row.params) if row.params != 0 else '–'}</td>"
-        f"<td>{formula(row.flops)}</td></tr>"
-        for row in derivation.rows
-    ]
-    total = (
-        f'<tr class="total"><td>Total</td><td><i>N</i> = {formula(derivation.N)}</td>'
-        f"<td><i>C</i><sub>forward</sub> = {formula(derivation.C_terms)}</td></tr>"
-    )
-    return ["<table><tr><th>Operation</th><th>Parameters</th><th>FLOPs per token</th></tr>", *rows, total, "</table>"]
+def _math(expression: Basic, sign: str = "") -> str:
+    return f"<math>{sign}{_Presentation().doprint(expression)}</math>"
 
 
-def _step(step: Step) -> str:
-    sign = "=" if step.dropped == 0 else "≈"
-    shown = "" if step.terms is None else f"{formula(step.terms)} = "
-    why = escape(step.why)
-    return f"{quantity(step.quantity)} {sign} {shown}{formula(step.expression)} <span class='why'>{why}</span>"
+class _Presentation(MathMLPresentationPrinter):
+    """sympy's printer, which leaves what is text to be escaped by whoever writes it: names, and ``<`` itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dom.createTextNode = self._text
+
+    def _text(self, said: str) -> Text:
+        return self._escaped(unescape(said))
+
+    def _escaped(self, said: str) -> Text:
+        node = Text()
+        node.data, node.ownerDocument = _FORBIDDEN.sub("", said), self.dom
+        return node
+
+    def _print_Symbol(self, sym: Symbol, style: str = "plain") -> Any:
+        letter, below = name_parts(sym.name)
+        if len(letter) > 1 and letter.lower() not in greeks:
+            return self._word(f"{letter} {below}".strip())
+        name = self._word(greek_unicode.get(letter, letter))
+        if not below:
+            return name
+        found = self.dom.createElement("msub")
+        found.appendChild(name)
+        found.appendChild(self._word(below))
+        return found
+
+    def _word(self, said: str) -> Any:
+        found = self.dom.createElement("mi")
+        found.appendChild(self._escaped(said.replace(" ", "\xa0")))
+        return found
 
 
-def quantity(text: str) -> str:
-    """The name of a quantity, what follows its first ``_`` set below.
+def quantity(name: str) -> str:
+    """The name of a quantity.
 
     >>> quantity("C_forward")
-    '<i>C</i><sub>forward</sub>'
+    '<math><msub><mi>C</mi><mi>forward</mi></msub></math>'
     """
-    name, _, below = text.partition("_")
-    return f"<i>{escape(name)}</i>" + (f"<sub>{escape(below)}</sub>" if below else "")
+    return _math(Symbol(name))

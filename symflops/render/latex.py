@@ -1,119 +1,136 @@
-"""LaTeX that compiles as it stands, with nothing but amsmath, booktabs and graphicx."""
+r"""Words and formulas in LaTeX, with nothing but amsmath: whatever the text holds, it compiles and shows it.
+
+>>> from symflops.notation import d_model, n_layer
+>>> print(breakable(12 * n_layer * d_model))
+12 \,\allowbreak{} d_{\mathrm{model}} \,\allowbreak{} n_{\mathrm{layer}}
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
-from sympy import Add, Expr, Symbol, expand, latex
+from sympy import Basic, Expr, S, Symbol, fraction
+from sympy.core.alphabets import greeks
+from sympy.printing.latex import LatexPrinter, latex, translate
 
-from symflops.derivation import Derivation, Step
-from symflops.notation import TERMS, latex_names
-from symflops.render.plain import unit_note
+from symflops.documents import Code
+from symflops.render.wording import name_parts, spelled
 
 _SPECIAL = {
-    "_": r"\_",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "$": r"\$",
+    **{letter: rf"\{letter}" for letter in "_%&#${}"},
+    "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "\xa0": "~",
+    "\xad": r"\-",
+    "\x00": r"\allowbreak{}",
 }
-_TERMS_PER_LINE = 3
-_LONG = 190
+_SIGNS = {
+    "≤": "leq", "≥": "geq", "≈": "approx", "≠": "neq", "≡": "equiv", "∼": "sim", "∝": "propto", "≪": "ll", "≫": "gg",
+    "→": "to", "←": "leftarrow", "↔": "leftrightarrow", "⇒": "Rightarrow", "↦": "mapsto", "∞": "infty", "∑": "sum",
+    "∏": "prod", "√": "surd", "∂": "partial", "∇": "nabla", "∈": "in", "∀": "forall", "∃": "exists", "⋅": "cdot",
+    "·": "cdot", "×": "times", "÷": "div", "±": "pm", "∓": "mp", "−": "mathord{-}", "∗": "ast", "⌈": "lceil",
+    "⌉": "rceil", "⌊": "lfloor", "⌋": "rfloor", "⟨": "langle", "⟩": "rangle", "′": "prime", "ℓ": "ell", "⊙": "odot",
+    "⊕": "oplus", "⊗": "otimes", "∪": "cup", "∩": "cap", "⊂": "subset", "∧": "wedge", "∨": "vee", "¬": "neg",
+    "✓": "surd", "✗": "times", "⋯": "cdots", "ϵ": "epsilon", "µ": "mu",
+}  # fmt: skip
+_TYPED = "àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿßăąćčďđęěğıľłńňőŕřśšşťţůűźžżœ–—‘’“”…•§¡¿„‚«»€"
+"""What the encodings of the page set as they are, in upper case too."""
+_BREAK = "\x00"
+_LONG_WORD, _PIECES = re.compile(r"[^\s*./:_,(]{24,}"), re.compile(r"\S{1,8}")
+_LIGATURES = re.compile(r"(?<=-)(?=-)|(?<=,)(?=,)|(?<=')(?=')")
+_GREEK = re.compile(r"GREEK (CAPITAL|SMALL) LETTER (\w+)")
+LONG_FRACTION = 24
+"""Letters of a numerator or denominator in ASCII that are too many for a fraction that does not break."""
 QUANTITIES = {
     "N": "N",
     "C": "C",
     "C_forward": r"C_{\mathrm{forward}}",
     "C_backward": r"C_{\mathrm{backward}}",
 }
-"""How quantities are set."""
-# An ASCII formula inside a sentence: a name of the notation, and what is joined to it by operators.
-_FORMULA = re.compile(r"[\w*/+()^.]*(?:" + "|".join(map(re.escape, TERMS)) + r")\b[\w*/+()^.]*(?: [+-] [\w*/+()^]+)*")
+"""How quantities that a sentence may name are set."""
 
 
-def formula(expression: Expr) -> str:
+def formula(expression: Basic) -> str:
     """An expression in the notation's LaTeX.
 
     >>> from symflops.notation import d_model
     >>> formula(4 * d_model)
     '4 d_{\\\\mathrm{model}}'
     """
-    names = {**latex_names(), **{Symbol(name): shown for name, shown in QUANTITIES.items()}}
-    return str(latex(expression, symbol_names=names))
+    return str(latex(expression, symbol_names=_symbol_names(expression)))
 
 
-def document(derivation: Derivation) -> str:
-    """A whole article: the table, the chain of steps, the remarks."""
-    body = [
-        r"\documentclass{article}", r"\usepackage[margin=2cm]{geometry}", r"\usepackage{amsmath,booktabs,graphicx}",
-        r"\usepackage[T1]{fontenc}", r"\setlength{\parindent}{0pt}\sloppy", r"\begin{document}",
-        rf"\section*{{{prose(derivation.title)}}}",
-        prose(f"{derivation.citation}; {unit_note(derivation)}.") + r"\par\medskip",
-        *_table(derivation), r"\par\medskip", "Each step is checked by machine:",
-    ]  # fmt: skip
-    body += [_step(step) for step in derivation.steps]
-    if derivation.notes:
-        items = [rf"\item[{prose(note.about)}] {prose(note.text)}" for note in derivation.notes]
-        body += [r"\begin{description}", *items, r"\end{description}"]
-    return "\n".join([*body, r"\end{document}"])
+def breakable(expression: Basic) -> str:
+    """An expression in the notation's LaTeX that may break between any two factors or terms, so no line is too long."""
+    settings = {"symbol_names": _symbol_names(expression), "mul_symbol": r" \,\allowbreak{} "}
+    shown = str(_Breakable(settings).doprint(expression)).replace(", ", r",\allowbreak{} ")
+    return shown.replace(r"\left(", "(").replace(r"\right)", ")")
 
 
-def _table(derivation: Derivation) -> list[str]:
-    rows = [rf"{prose(row.name)} & {_cell(row.params)} & ${formula(row.flops)}$ \\" for row in derivation.rows]
-    total = rf"Total & {_total('N', derivation.N)} & {_total('C_forward', derivation.C_terms)} \\"
-    fitted = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
-    return [
-        r"\sbox0{\begin{tabular}{lll}", r"\toprule", r"Operation & Parameters & FLOPs per token \\", r"\midrule", *rows,
-        r"\midrule", total, r"\bottomrule", r"\end{tabular}}", fitted,
-    ]  # fmt: skip
+class _Breakable(LatexPrinter):
+    """sympy's printer, but for fractions: a long numerator or denominator would be a line that does not break."""
+
+    def _print_Mul(self, expr: Expr) -> str:
+        numerator, denominator = fraction(expr, exact=True)
+        if denominator is S.One or max(len(str(numerator)), len(str(denominator))) <= LONG_FRACTION:
+            return str(super()._print_Mul(expr))
+        if expr.could_extract_minus_sign():
+            return f"- {self._print_Mul(-expr)}"
+        if len(str(denominator)) > LONG_FRACTION:
+            return rf"{self._in_brackets(numerator)} / \allowbreak{{}} ({self._print(denominator)})"
+        below = self._print(denominator)
+        return rf"\frac{{1}}{{{below}}} \,\allowbreak{{}} {self._in_brackets(numerator)}"
+
+    def _in_brackets(self, expression: Expr) -> str:
+        shown = str(self._print(expression))
+        return f"({shown})" if expression.is_Add else shown
 
 
-def _total(quantity: str, expression: Expr) -> str:
-    """A total, if it fits into the table; the steps below show it in any case."""
-    shown, name = formula(expression), QUANTITIES[quantity]
-    return f"${name} = {shown}$" if len(shown) <= _LONG else f"${name}$, see below"
+def _symbol_names(expression: Basic) -> dict[Basic, str]:
+    return {each: named(each.name) for each in expression.atoms(Symbol)}
 
 
-def _cell(expression: Expr) -> str:
-    return f"${formula(expression)}$" if expression != 0 else "--"
+def named(name: str) -> str:
+    """The name of a size or a quantity as a formula: a letter in italics, words upright, the rest below it.
+
+    >>> print(named("C_forward"), named("saved_bytes"), named("Psi"), named("n_layer_dense"))
+    C_{\\mathrm{forward}} \\mathrm{saved\\ bytes} \\Psi n_{\\mathrm{dense\\ layer}}
+    """
+    letter, below = name_parts(name)
+    if len(letter) > 1 and letter.lower() not in greeks:
+        return _upright(f"{letter} {below}".strip())
+    shown = str(translate(letter)) if letter.isascii() and letter.isalpha() else rf"\text{{{escaped(letter)}}}"
+    if not below:
+        return shown
+    return f"{shown}_{{{below if below.isdigit() or len(below) == 1 else _upright(below)}}}"
 
 
-def _step(step: Step) -> str:
-    sign = "=" if step.dropped == 0 else r"\approx"
-    quantity = QUANTITIES.get(step.quantity, prose(step.quantity))
-    lines = [] if step.terms is None else [f"{sign} {_broken(step.terms)}"]
-    lines.append(f"{'=' if lines else sign} {_broken(step.expression)}")
-    body = r" \\ ".join(f"&{line}" for line in lines)
-    return rf"\begin{{align*}} {quantity} {body} \end{{align*}}" + "\n" + rf"\hfill({prose(step.why)})\par"
-
-
-def _broken(expression: Expr) -> str:
-    """A long sum over several lines; a product that is too long for one is expanded first."""
-    whole = formula(expression)
-    if len(whole) <= _LONG:
-        return whole
-    terms = Add.make_args(expand(expression))
-    chunks = [terms[start : start + _TERMS_PER_LINE] for start in range(0, len(terms), _TERMS_PER_LINE)]
-    lines = [formula(Add(*chunk)) for chunk in chunks]
-    return r" \\ &\quad ".join([lines[0], *(line if line.startswith("-") else f"+ {line}" for line in lines[1:])])
+def _upright(words: str) -> str:
+    """
+    >>> print(_upright("a b"), _upright("50%"))
+    \\mathrm{a\\ b} \\text{50\\%}
+    """
+    plain = all(each.isascii() and (each.isalnum() or each in " ,") for each in words)
+    return rf"\mathrm{{{words.replace(' ', chr(92) + ' ')}}}" if plain else rf"\text{{{escaped(words)}}}"
 
 
 def prose(text: str) -> str:
     """A sentence with its special characters escaped; names of the notation are set in typewriter.
 
     >>> prose("5% of d_model*n_ctx")
-    '5\\\\% of \\\\texttt{d\\\\_model*\\\\allowbreak{}n\\\\_ctx}'
+    '5\\\\% of \\\\texttt{d\\\\_\\\\allowbreak{}model*\\\\allowbreak{}n\\\\_\\\\allowbreak{}ctx}'
     """
-    parts, end = [], 0
-    for match in _FORMULA.finditer(text):
-        parts += [_escaped(text[end : match.start()]), rf"\texttt{{{_breakable(match.group())}}}"]
-        end = match.end()
-    return "".join([*parts, _escaped(text[end:])])
+    return "".join(verbatim(part.text) if isinstance(part, Code) else _words(part) for part in spelled(text))
 
 
-def _breakable(text: str) -> str:
-    return _escaped(text).replace("*", r"*\allowbreak{}")
+def _words(text: str) -> str:
+    return escaped(text).replace("/", r"/\allowbreak{}")
 
 
 def verbatim(text: str) -> str:
@@ -122,10 +139,41 @@ def verbatim(text: str) -> str:
     >>> verbatim("mlp.up_proj")
     '\\\\texttt{mlp.\\\\allowbreak{}up\\\\_\\\\allowbreak{}proj}'
     """
-    return r"\texttt{" + re.sub(r"(\*|\.|/|:|\\_)", r"\1\\allowbreak{}", _escaped(text)) + "}"
+    shown = escaped(text).replace("'", r"\textquotesingle{}")
+    return r"\texttt{" + re.sub(r"(\*|\.|/|:|,|\(|\\_)(?=\S)", r"\1\\allowbreak{}", shown) + "}"
 
 
-def _escaped(text: str) -> str:
-    return "".join(
-        _SPECIAL.get(letter, letter) for letter in text.replace("\\", "/").replace("{", "(").replace("}", ")")
-    )
+def escaped(text: str) -> str:
+    """Letters as they are; what TeX takes for a command is escaped, and a word longer than a line may break.
+
+    >>> print(escaped("50% of a_b, x² ≤ Θ(n) -- naïve"))
+    50\\% of a\\_b, x\\textsuperscript{2} \\ensuremath{\\leq} \\ensuremath{\\Theta}(n) -{}- naïve
+    """
+    broken = _LONG_WORD.sub(lambda word: _BREAK.join(_PIECES.findall(word.group())), text)
+    return _LIGATURES.sub("{}", "".join(map(_letter, broken)))
+
+
+def _letter(letter: str) -> str:
+    if letter in _SPECIAL:
+        return _SPECIAL[letter]
+    if letter in _SIGNS:
+        return rf"\ensuremath{{\{_SIGNS[letter]}}}"
+    if " " <= letter <= "~" or letter.lower() in _TYPED:
+        return letter
+    return _rare(letter)
+
+
+def _rare(letter: str) -> str:
+    """A letter by its name or by what it is composed of; the number of one that has neither."""
+    kind = unicodedata.decomposition(letter).partition(" ")[0]
+    base = unicodedata.normalize("NFKD", letter)
+    if kind in ("<super>", "<sub>"):
+        return rf"\text{kind.strip('<>')}script{{{escaped(base)}}}"
+    greek = _GREEK.fullmatch(unicodedata.name(base[0], ""))
+    if greek is not None:
+        return rf"\ensuremath{{{translate(greek[2].capitalize() if greek[1] == 'CAPITAL' else greek[2].lower())}}}"
+    if letter.isspace():
+        return " "
+    if base != letter:
+        return "".join(escaped(each) for each in base if not unicodedata.combining(each))
+    return f"[U+{ord(letter):04X}]" if letter.isprintable() else ""

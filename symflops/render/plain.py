@@ -1,16 +1,24 @@
-"""Text, Markdown and JSON: expressions in the ASCII notation, as Python and sympy read them."""
+"""Text in columns and lines of a width: words wrap, formulas stay whole, so that they can be copied."""
 
 from __future__ import annotations
 
-import json
+import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
-from symflops.derivation import Derivation, Step
+from symflops.documents import Cell, Piece, pieces, plain
+from symflops.render.wording import spelled
 
-HEAD = ("Operation", "Parameters", "FLOPs per token")
-_WIDTH = 110
+WIDTH = 110
+"""Letters of a line where no terminal is there to say."""
+_NARROWEST = 24
+_JOINED = "\ue000"
+
+
+def terminal_width() -> int:
+    """Letters of a line of the terminal, or `WIDTH` where the output goes elsewhere."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,85 +36,70 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def table_cells(derivation: Derivation) -> list[list[str]]:
-    """The rows and the total, as ASCII."""
-    rows = [[row.name, str(row.params) if row.params != 0 else "-", str(row.flops)] for row in derivation.rows]
-    return [*rows, ["Total", f"N = {derivation.N}", f"C_forward = {derivation.C_terms}"]]
+def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], width: int) -> str:
+    """As `columns`, with words wrapped where the table is wider than a line.
+
+    >>> print(table(["row", "why"], [["Embed", "two lookups and an addition, no matmul"]], 36))
+    row    why
+    -----  ----------------------------
+    Embed  two lookups and an addition,
+           no matmul
+    """
+    widths = _widths([head, *rows], width)
+    lines = [[wrapped(cell, room) for cell, room in zip(row, widths, strict=True)] for row in [head, *rows]]
+    shown = [max(map(len, (part for line in column for part in line))) for column in zip(*lines, strict=True)]
+    rule = "  ".join("-" * each for each in shown)
+    first, *rest = ("\n".join(_side_by_side(line, shown)) for line in lines)
+    return "\n".join([first, rule, *rest])
 
 
-def unit_note(derivation: Derivation) -> str:
-    """One line that says what the table counts."""
-    chosen = derivation.convention
-    left_out = f"; the total leaves out {', '.join(sorted(chosen.left_out))}" if chosen.left_out else ""
-    return f"convention {chosen.name}: {chosen.title}, in {chosen.unit}s{left_out}; N leaves out embeddings"
-
-
-def step_text(step: Step) -> str:
-    """``C_forward = 2*N + …  (why)``; an approximation has ``~`` and names what was dropped."""
-    sign = "=" if step.dropped == 0 else "~"
-    shown = step.expression if step.terms is None else f"{step.terms} = {step.expression}"
-    dropped = "" if step.dropped == 0 else f"; dropped: {step.dropped}"
-    return f"{step.quantity} {sign} {shown}   [{step.why}{dropped}]"
-
-
-def text(derivation: Derivation) -> str:
-    """Plain text for a terminal."""
-    parts = [
-        derivation.title,
-        derivation.citation,
-        unit_note(derivation),
-        "",
-        columns(HEAD, table_cells(derivation)),
-        "",
+def _side_by_side(cells: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    deepest = max(map(len, cells))
+    filled = [[*cell, *[""] * (deepest - len(cell))] for cell in cells]
+    return [
+        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
+        for line in zip(*filled, strict=True)
     ]
-    parts += ["Steps, each checked:", *(f"  {step_text(step)}" for step in derivation.steps)]
-    if derivation.notes:
-        parts += ["", "On the printed table:", *(_wrapped(f"{note.about}: {note.text}") for note in derivation.notes)]
-    return "\n".join(parts)
 
 
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+def _widths(rows: Sequence[Sequence[Cell]], width: int) -> list[int]:
+    """What each column gets: what it asks for while there is room; the widest give way, down to their longest word."""
+    found = [max(len(plain(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    least = [max(map(_longest_word, column)) for column in zip(*rows, strict=True)]
+    least = [min(asked, max(word, _NARROWEST)) for asked, word in zip(found, least, strict=True)]
+    while sum(found) + 2 * (len(found) - 1) > width and found != least:
+        widest = max((each for each in range(len(found)) if found[each] > least[each]), key=lambda each: found[each])
+        found[widest] -= 1
+    return found
 
 
-def markdown(derivation: Derivation) -> str:
-    """Markdown, expressions as code."""
-    lines = [f"# {derivation.title}", "", f"{derivation.citation}. {unit_note(derivation)}.", ""]
-    lines += ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
-    lines += ["| " + " | ".join([row[0], *(_code(cell) for cell in row[1:])]) + " |" for row in table_cells(derivation)]
-    lines += ["", "Each step is checked by machine:", "", *(f"1. `{step_text(step)}`" for step in derivation.steps)]
-    return "\n".join([*lines, "", *(f"- **{note.about}**: {note.text}" for note in derivation.notes)]).rstrip()
+def _longest_word(cell: Cell) -> int:
+    return max(map(len, _joined(cell).split()), default=0)
 
 
-def _code(cell: str) -> str:
-    return cell if cell == "-" else f"`{cell}`"
+def wrapped(cell: Cell, width: int, indent: str = "", further: str = "") -> list[str]:
+    """Lines of at most so many letters, unless a formula is longer; ``indent`` before the first, ``further`` after it.
+
+    >>> from symflops.notation import n_ctx
+    >>> wrapped(("takes ", n_ctx + 1, " steps"), 10)
+    ['takes', 'n_ctx + 1', 'steps']
+    """
+    # A break at a hyphen would take a name of the notation apart.
+    lines = textwrap.wrap(
+        _joined(cell), max(width, 1), initial_indent=indent, subsequent_indent=further, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+    return [line.replace(_JOINED, " ") for line in lines] or [indent.rstrip()]
 
 
-def as_json(derivation: Derivation) -> dict[str, Any]:
-    """The derivation as plain values, expressions as text in the ASCII notation."""
-    return {
-        "name": derivation.name,
-        "title": derivation.title,
-        "citation": derivation.citation,
-        "convention": derivation.convention.name,
-        "unit": derivation.convention.unit,
-        "per": "token",
-        "operations": [
-            {"name": row.name, "params": str(row.params), "flops": str(row.flops)} for row in derivation.rows
-        ],
-        "N": str(derivation.N),
-        "C_forward": str(derivation.C_forward),
-        "steps": [_step_json(step) for step in derivation.steps],
-        "notes": [f"{note.about}: {note.text}" for note in derivation.notes],
-    }
+def _joined(cell: Cell) -> str:
+    """A cell as text in which the spaces of formulas do not break."""
+    return "".join(_kept(piece) for each in pieces(cell) for piece in _parts(each))
 
 
-def _step_json(step: Step) -> dict[str, str]:
-    terms = {} if step.terms is None else {"terms": str(step.terms)}
-    dropped = {} if step.dropped == 0 else {"dropped": str(step.dropped)}
-    return {"quantity": step.quantity, "expression": str(step.expression), "why": step.why, **terms, **dropped}
+def _parts(piece: Piece) -> tuple[Piece, ...]:
+    return tuple(spelled(piece)) if isinstance(piece, str) else (piece,)
 
 
-def json_text(derivation: Derivation) -> str:
-    """The derivation as JSON."""
-    return json.dumps(as_json(derivation), indent=2)
+def _kept(piece: Piece) -> str:
+    return piece if isinstance(piece, str) else plain(piece).replace(" ", _JOINED)
