@@ -32,7 +32,7 @@ class Format:
     @property
     def bias(self) -> int:
         """What is taken from a stored exponent."""
-        return 2 ** (self.exponent - 1) - 1
+        return (1 << self.exponent - 1) - 1
 
     @property
     def largest(self) -> Fraction:
@@ -41,20 +41,20 @@ class Format:
         >>> FLOAT32.largest == (2 - Fraction(1, 2**23)) * 2**127
         True
         """
-        last = Fraction(1, 2**self.mantissa)
+        last = Fraction(1, 1 << self.mantissa)
         if self.top == "numbers":
-            return (2 - 2 * last) * 2 ** (self.bias + 1)
-        return (2 - last) * 2**self.bias
+            return (2 - 2 * last) * (1 << self.bias + 1)
+        return (2 - last) * (1 << self.bias)
 
     @property
     def smallest_normal(self) -> Fraction:
         """The smallest number of full precision."""
-        return Fraction(1, 2 ** (self.bias - 1))
+        return Fraction(1, 1 << self.bias - 1)
 
     @property
     def smallest(self) -> Fraction:
         """The smallest number above zero."""
-        return self.smallest_normal / 2**self.mantissa
+        return self.smallest_normal / (1 << self.mantissa)
 
     def underflows(self, number: Fraction) -> bool:
         """Whether a positive number is rounded to zero, ties to even.

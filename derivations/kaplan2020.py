@@ -10,8 +10,12 @@ operations, each declared by what it computes; every figure of the table is a me
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sympy import Expr, Symbol
 
+from derivations import _kaplan2020_fits
+from symflops.claims.sections import checked
 from symflops.conventions import ALL_OPERATIONS, CHINCHILLA, EXACT, KAPLAN, TORCH, Convention, convention
 from symflops.derivation import (
     Derivation,
@@ -68,8 +72,10 @@ def derive(given: str | Convention = KAPLAN) -> Derivation:
     """Table 1 under a convention, by default the paper's own."""
     chosen = convention(given)
     base = derive_network("kaplan2020", "Kaplan et al. 2020, Table 1", CITATION, NETWORK, chosen, TOKENS)
-    steps = (*base.steps, *paper_steps(base)) if chosen == KAPLAN else base.steps
-    return Derivation(**{**vars(base), "steps": steps, "notes": notes()})
+    if chosen != KAPLAN:
+        return replace(base, notes=notes())
+    sections = (*_kaplan2020_fits.sections(base.N, base.C_forward), *checked("kaplan2020"))
+    return replace(base, steps=(*base.steps, *paper_steps(base)), notes=notes(), sections=sections)
 
 
 def paper_steps(base: Derivation) -> tuple[Step, ...]:
