@@ -120,3 +120,16 @@ def _of_block(block: Block) -> Iterator[Basic]:
 
 def _of_cells(*cells: Cell) -> Iterator[Basic]:
     yield from (piece for cell in cells for piece in pieces(cell) if isinstance(piece, Basic))
+
+
+def any_tables() -> Iterator[Table]:
+    """Tables of two to twelve columns, of numbers, names, formulas and sentences in changing places."""
+    cells: tuple[Cell, ...] = (
+        "1,234,567,890", "GPT-3 13B", d_model * n_layer, WHY, Code("transformer.h.*.attn"), "±0.5", LONG, "DIFFERS",
+        "takes (2*d_model*n_ctx + 3*n_seq) additions", d_ff * n_ctx / (d_model + n_seq), "Megatron-LM", "3.14E+23",
+        (3 * n_ctx, " of ", n_seq),
+    )  # fmt: skip
+    for number in range(2, 13):
+        for shift in range(0, len(cells), 3):
+            row = tuple(cells[(shift + place * (1 + number % 3)) % len(cells)] for place in range(number))
+            yield Table(f"{number} columns", tuple(f"column {place}" for place in range(number)), (row, row), row)

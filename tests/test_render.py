@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from documents import EVERYTHING, HARMFUL, HOSTILE, UNICODE, WHY, formulas
+from documents import EVERYTHING, HARMFUL, HOSTILE, UNICODE, WHY, any_tables, formulas
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -232,3 +232,10 @@ def test_an_unknown_format_is_refused() -> None:
     assert run(["derive", "no such model", "--format", "docx"]) == 2
     assert set(FORMATS) == {"text", "markdown", "latex", "html", "json"}
     assert plain(("a", "b")) == "ab"
+
+
+@LATEX
+def test_tables_of_any_shape_fit_the_page(tmp_path: Path) -> None:
+    source = tmp_path / "tables.tex"
+    source.write_text(render_document(Document("Tables", tuple(any_tables()), {}), "latex"), encoding="utf-8")
+    assert compiled(source) == []
