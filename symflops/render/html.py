@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape, unescape
 from typing import Any
 from xml.dom.minidom import Text
@@ -12,7 +11,7 @@ from sympy.core.alphabets import greeks
 from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
-from symflops.render.wording import name_parts
+from symflops.render.wording import is_symbol, name_parts, printable
 
 STYLE = (
     ":root{color-scheme:light dark;--line:#bbb;--why:#555;--paper:#fff;--ink:#111}"
@@ -27,8 +26,6 @@ STYLE = (
 )
 """The style of every page."""
 _LONG = 60
-# Control characters, which XML does not allow even by their number.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def words(text: str) -> str:
@@ -37,7 +34,7 @@ def words(text: str) -> str:
     >>> words("a < b & c")
     'a &lt; b &amp; c'
     """
-    return escape(_FORBIDDEN.sub("", text))
+    return escape(printable(text))
 
 
 def formula(expression: Basic) -> str:
@@ -74,7 +71,7 @@ class _Presentation(MathMLPresentationPrinter):
 
     def _escaped(self, said: str) -> Text:
         node = Text()
-        node.data, node.ownerDocument = _FORBIDDEN.sub("", said), self.dom
+        node.data, node.ownerDocument = printable(said), self.dom
         return node
 
     def _print_Symbol(self, sym: Symbol, style: str = "plain") -> Any:
@@ -98,7 +95,7 @@ class _Presentation(MathMLPresentationPrinter):
 def quantity(name: str) -> str:
     """The name of a quantity.
 
-    >>> quantity("C_forward")
-    '<math><msub><mi>C</mi><mi>forward</mi></msub></math>'
+    >>> quantity("C_forward"), quantity("bytes of a cache")
+    ('<math><msub><mi>C</mi><mi>forward</mi></msub></math>', 'bytes of a cache')
     """
-    return _math(Symbol(name))
+    return _math(Symbol(name)) if is_symbol(name) else words(name)
