@@ -82,10 +82,10 @@ def _identity(base: Derivation) -> Section:
     """N of the block as the notebook sums it, and the totals at GPT-2's sizes."""
     forward = flops(base.network, TORCH).expr
     rows = (
-        ("parameters", params(NETWORK).factor(), _at(params(NETWORK))),
-        ("of one layer", params(LAYER).factor(), _at(params(LAYER))),
-        ("forward FLOPs of a sequence", forward.subs(n_batch, 1).factor(), _at(forward)),
-        ("training FLOPs of a sequence", (3 * forward).subs(n_batch, 1).factor(), _at(3 * forward)),
+        ("parameters", params(NETWORK).factor(), f"{_at(params(NETWORK)):,}"),
+        ("of one layer", params(LAYER).factor(), f"{_at(params(LAYER)):,}"),
+        ("forward FLOPs of a sequence", forward.subs(n_batch, 1).factor(), f"{_at(forward):,}"),
+        ("training FLOPs of a sequence", (3 * forward).subs(n_batch, 1).factor(), f"{_at(3 * forward):,}"),
     )
     text = (
         "At 12 layers of 768 with 12 heads, 50,257 tokens and 1,024 positions, the closed forms give what is printed."
