@@ -70,7 +70,7 @@ def _split() -> Section:
     head = ("Constants", "a", "N for Gopher's budget", "tokens for each parameter", "N for 1e21 FLOPs")
     after = prose(
         "Section 3.3 prints a = 0.46 and 40 billion: both follow from the constants before they were rounded, and "
-        "neither from equation 10, whose exponents have two digits. The refit's split is near that of approaches 1 and 2."
+        "neither from equation 10, whose exponents have two digits. The refit's split is near approaches 1 and 2's."
     )
     return Section("The best split of a budget", (said, forms, Table("", head, lines), after))
 
@@ -111,8 +111,8 @@ def _projected() -> Section:
     head = ("Parameters", "FLOPs", "Tokens", "against 6ND", "against the power law", *(f"N by {fit}" for fit in known))
     seventy = line(low, high, "a3_flops", Fraction(70 * 10**9))
     said = prose(
-        "A projection has to satisfy C = 6 N D, and by equation 4 FLOPs are a power of N. Table A3's approach 3 against "
-        "both, the power law drawn through its rows of 10 and 520 billion:"
+        "A projection has to satisfy C = 6 N D, and by equation 4 FLOPs are a power of N. Table A3's approach 3 "
+        "against both, the power law drawn through its rows of 10 and 520 billion:"
     )
     tokens = divide(seventy, Fraction(6 * 70 * 10**9))
     after = prose(

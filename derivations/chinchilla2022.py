@@ -172,8 +172,8 @@ def _ratios() -> Section:
         "come out where N keeps the embedding and the FLOPs leave both ends out, and in no row as the text says:"
     )
     after = prose(
-        "N is the exact count of Table A9's networks (below): a rounded name such as 1.1B, for 1.143, is too coarse for "
-        "three digits of a ratio. With both ends the smallest model is far from 6ND, so that the remark that the "
+        "N is the exact count of Table A9's networks (below): a rounded name such as 1.1B, for 1.143, is too coarse "
+        "for three digits of a ratio. With both ends the smallest model is far from 6ND, so that the remark that the "
         "differences are very small rests on what was left out."
     )
     return Section("Ratio to 6ND", (said, Table("", head, tuple(lines)), after))
@@ -206,9 +206,10 @@ def _fifty() -> Section:
         (name, params(network).factor(), *_reproduced(params(network), rows)) for name, network in READINGS.items()
     )
     said = prose(
-        "Appendix J prints 50 models and no formula. To the million, as they are printed, all 50 counts follow from the "
-        "first of these ways to count, and from no other that was tried: every matrix with its bias, keys of relative positions and two biases of the queries as in "
-        "Transformer-XL, one table of 32,000 words for both ends, no norms. Heads do not always fill the width: "
+        "Appendix J prints 50 models and no formula. To the million, as they are printed, all 50 counts follow from "
+        "the first of these ways to count, and from no other that was tried: every matrix with its bias, keys of "
+        "relative positions and two biases of the queries as in Transformer-XL, one table of 32,000 words for both "
+        "ends, no norms. Heads do not always fill the width: "
         f"n_heads*kv_size is not d_model in {sum(map(_unfilled, rows))} of the models."
     )
     return Section("The fifty models", (said, Table("", ("Counted", "Parameters", "Rows"), lines)))
