@@ -23,7 +23,9 @@ from symflops.grammar import FormulaError, Tree, names, parse
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
 _STATED = re.compile(r"\s*([A-Za-z|_][\w |/+-]{0,38}?)\s*[=:]\s*(.+)", re.DOTALL)
-_COMMENTS = ("", "   ", "  (", " (", " [", ",", ";", " with ")
+_REMARK = re.compile(r"\[[^\]]*\]")
+_PIECES = re.compile(r"[;,]\s+(?=[A-Za-z_|][\w|]*\s*=)|;\s+")
+_COMMENTS = ("", "   ", "  (", ",  ", ", ", " with ")
 
 
 def is_bare(data: Any) -> bool:
@@ -33,20 +35,21 @@ def is_bare(data: Any) -> bool:
 
 def draft(data: Mapping[str, Any]) -> dict[str, Any]:
     """The claim file of a bare table, as plain values for the schema to check."""
-    rows = [dict(_cells(row)) for row in data.get("rows", ()) if isinstance(row, Mapping)]
+    given = data.get("rows")
+    rows = [dict(_cells(row)) for row in (given if isinstance(given, list) else ())]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    sizes = {name: text for name, text in _cells(data.get("hyper", {})) if name not in columns and _is_number(text)}
+    hyper = {name: text for name, text in _cells(data.get("hyper", {})) if name not in columns and _tree(text)}
+    sizes = _closed(hyper, set(columns))
     stated = dict(_formulas(data.get("formulas", ())))
     letters = _letters(stated, [*columns, *sizes])
-    known = {*columns, *sizes, *letters, *stated}
-    formulas = {name: text for name, text in stated.items() if names(parse(text)) <= known - {name}}
+    formulas = _closed(stated, {*columns, *sizes, *letters})
     sizes |= {
         letter: name for letter, name in letters.items() if any(letter in names(parse(t)) for t in formulas.values())
     }
     found = {
         "id": data.get("id", "bare"),
         "title": data.get("title", ""),
-        "citation": {name: _text(each) for name, each in data.get("citation", {}).items() if name in _CITED},
+        "citation": {name: text for name, text in _cells(data.get("citation")) if name in _CITED},
         "about": _left(data, formulas),
         "sizes": sizes,
         "formulas": formulas,
@@ -56,11 +59,17 @@ def draft(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each for name, each in found.items() if each or name in ("rows", "citation")}
 
 
+def _closed(stated: Mapping[str, str], known: set[str]) -> dict[str, str]:
+    """The formulas whose names all have a meaning; one that loses its meaning takes others with it."""
+    left = {name: text for name, text in stated.items() if name not in known}
+    while True:
+        kept = {name: text for name, text in left.items() if names(parse(text)) <= (known | left.keys()) - {name}}
+        if kept == left:
+            return kept
+        left = kept
+
+
 _CITED = ("authors", "year", "arxiv", "url", "table")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else " ".join(map(str, value if isinstance(value, list) else [value]))
 
 
 def _cells(given: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -73,28 +82,19 @@ def _cells(given: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield key, value
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return not names(parse(text))
-    except FormulaError:
-        return False
-
-
 def _formulas(given: Any) -> Iterator[tuple[str, str]]:
     """Each stated formula with its name; of ``N = a = b`` what stands first after the name."""
-    for text in given if isinstance(given, Sequence) and not isinstance(given, str) else ():
-        for piece in re.split(r";\s+", text) if isinstance(text, str) else ():
+    for text in _texts(given):
+        for piece in _PIECES.split(_REMARK.sub("", text)):
             match = _STATED.fullmatch(piece)
-            if match is None:
-                continue
-            name = re.sub(r"\W+", "_", match[1], flags=re.ASCII).strip("_")
-            read = next(filter(None, map(_readable, match[2].split("="))), None)
-            if read is not None and _NAME.fullmatch(name):
+            name = re.sub(r"\W+", "_", match[1], flags=re.ASCII).strip("_") if match else ""
+            read = _readable(match[2].partition("=")[0]) if match else ""
+            if read and _NAME.fullmatch(name):
                 yield name, read
 
 
 def _readable(text: str) -> str:
-    """The longest start of a text that is a formula: up to a remark in brackets, if there is one."""
+    """A formula, or the start of a text that is one up to a remark behind it."""
     for comment in _COMMENTS:
         start = text.partition(comment)[0] if comment else text
         if _tree(start) is not None:
@@ -123,6 +123,7 @@ def _columns(columns: Sequence[str], formulas: Mapping[str, str], rows: Sequence
         plain = plain_name(column)
         called = next((group for group in FIGURES.values() if plain in group), (plain,))
         equal = [name for name in formulas if name in (column, plain, *called)]
+        equal = [*formulas] if plain == "printed" and len(formulas) == 1 and "time" not in formulas else equal
         unit = unit_of(column) if all(_bare(row[column]) for row in rows if column in row) else ""
         claim = {**({"equals": equal[0]} if equal else {}), **({"unit": unit} if unit else {})}
         if claim:
@@ -139,9 +140,9 @@ def _bare(text: str) -> bool:
 
 def _left(data: Mapping[str, Any], formulas: Mapping[str, str]) -> str:
     """The statements that became no formula, as text."""
-    left = [text for text in data.get("formulas", ()) if isinstance(text, str) and not _used(text, formulas)]
+    left = [text for text in _texts(data.get("formulas")) if not any(each in text for each in formulas.values())]
     return "; ".join(["drafted from a bare table", *left])
 
 
-def _used(text: str, formulas: Mapping[str, str]) -> bool:
-    return any(each in text for each in formulas.values())
+def _texts(given: Any) -> list[str]:
+    return [each for each in given if isinstance(each, str)] if isinstance(given, list) else []

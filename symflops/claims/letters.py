@@ -15,7 +15,7 @@ SIZES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "d_ff": ("d_ff", "ffw_size", "ffn", "ff", "mlp_size", "intermediate_size", "dff", "F", "f", "mlp"),
         "n_vocab": ("n_vocab", "vocab", "vocab_size", "vocabulary", "V", "v"),
         "n_seq": ("n_seq", "seq", "seq_len", "seqlen", "sequence", "T", "s", "S"),
-        "n_ctx": ("n_ctx", "ctx", "context", "n_positions", "pos"),
+        "n_ctx": ("n_ctx", "ctx", "context", "n_positions", "T", "s", "S"),
         "n_batch": ("n_batch", "batch", "batch_size", "gbs", "B", "b"),
         "n_device": ("gpus", "n_gpus", "devices", "chips", "n"),
         "n_data": ("dp", "Nd", "N_d"),
@@ -32,7 +32,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tokens": ("tokens", "n_tokens", "D", "T"),
         "flops": ("flops", "total_flops", "train_flops", "training_flops", "compute", "C"),
         "gmacs": ("gmacs", "GMACs", "macs"),
-        "days": ("days", "time"),
+        "days": ("days",),
         "mfu": ("mfu", "MFU"),
         "hfu": ("hfu", "HFU"),
         "hours": ("gpu_hours", "hours"),
@@ -44,6 +44,8 @@ _PRINTED = ("_printed", "_exact_printed", "_exact")
 _UNITS: Mapping[str, str] = MappingProxyType(
     {"M": "M", "B": "B", "K": "K", "T": "T", "GB": "GB", "TB": "TB", "MB": "MB", "pct": "%", "percent": "%"}
 )
+
+_RATES: Mapping[str, str] = MappingProxyType({"gmacs": "G", "gflops": "G", "tflops": "T", "pflops": "P"})
 
 
 def plain_name(column: str) -> str:
@@ -67,7 +69,8 @@ def unit_of(column: str) -> str:
     for ending in _PRINTED:
         column = column.removesuffix(ending)
     last = column.rpartition("_")[2]
-    return "G" if column.startswith(("gmacs", "gflops")) else _UNITS.get(last, "") if last != column else ""
+    prefix = next((scale for word, scale in _RATES.items() if word in column.split("_")), "")
+    return prefix or (_UNITS.get(last, "") if last != column else "")
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -79,7 +82,7 @@ def meant(name: str, known: Iterable[str]) -> str:
     by_name = {plain_name(each): each for each in reversed([*known])}
     for group in (*SIZES.values(), *FIGURES.values()):
         if name in group:
-            found = [by_name[each] for each in group if each in by_name and each != name]
+            found = [by_name[each] for each in group if by_name.get(each, name) != name]
             if found:
                 return found[0]
     return ""
