@@ -169,7 +169,8 @@ def _ratios() -> Section:
     said = prose(
         "Appendix F says that embedding matrices count in the FLOPs and in N. Table A4's ratios are for sequences of "
         "a length, and a vocabulary, that neither prints; with 2048 tokens and the 32,000 of Table A8 its six figures "
-        "come out where N keeps the embedding and the FLOPs leave both ends out, and in no row as the text says:"
+        "come out where N keeps the embedding and the FLOPs leave both ends out, and in no row as the text says. With "
+        "1024 or 4096 tokens none of the six does:"
     )
     after = prose(
         "N is the exact count of Table A9's networks (below): a rounded name such as 1.1B, for 1.143, is too coarse "

@@ -1,5 +1,6 @@
 """Chinchilla's tables and derivation against integers, brute force and figures that nothing of them uses."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from math import exp, log
 
@@ -120,3 +121,17 @@ def test_the_page_has_its_parts_in_order() -> None:
     titles = [section.title for section in derive().sections]
     assert titles[-2:] == ["Checked tables", "Mistakes found"]
     assert derive("torch").C_forward.expand() == (flops(NETWORK, "torch").expr / TOKENS).expand()
+
+
+def test_only_sequences_of_2048_give_the_ratios_of_table_a4() -> None:
+    def ratio(cells: Mapping[str, str], seq: int) -> float:
+        names = ("n_layers", "d_model", "ffw_size", "n_heads", "kv_size")
+        layers, width, hidden, heads, head = (int(cells[name]) for name in names)
+        wide = heads * head
+        work = layers * (8 * width * wide + 4 * seq * wide + 3 * heads * seq + 4 * width * hidden)
+        layer = 5 * width * wide + 2 * width * hidden + 5 * wide + hidden + 2 * width
+        return work / (2 * (32000 * width + layers * layer))
+
+    rows = [row.cells for row in shipped()["chinchilla_table_a4"].rows]
+    for seq, fitting in ((1024, 0), (2048, 6), (4096, 0)):
+        assert sum(f"{ratio(cells, seq):.2f}" == cells["flop_ratio_printed"] for cells in rows) == fitting
