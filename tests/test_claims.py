@@ -34,7 +34,7 @@ rows:
 """)
     assert [each.verdict for each in found.values()] == [REPRODUCES] * 3 + [DIFFERS] * 2
     assert found["d/params"].residual == "-0.006K" and "cut off" in found["d/params"].why
-    assert found["e/params"].computed == "1536" and "+0.0651 %" in found["e/params"].why
+    assert found["e/params"].computed == "1536" and "0.0651 % more" in found["e/params"].why
 
 
 def test_rounded_inputs_allow_what_their_digits_allow() -> None:
