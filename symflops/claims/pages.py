@@ -46,7 +46,7 @@ def told(verdict: Verdict) -> str:
     """A verdict in a sentence: what was printed, what was computed, how that is called, and why.
 
     >>> told(Verdict("s", "t", "a", "12", "10", "differs", residual="2", why="the figure is 20 % more"))
-    'printed 12, computed 10: differs. The figure is 20 % more.'
+    'FAILS: printed 12, computed 10: differs. The figure is 20 % more.'
     """
     failing = "FAILS: " if verdict.fails else ""
     computed = f", computed {verdict.computed}" if verdict.computed else ""
