@@ -182,9 +182,9 @@ def _flops_of_figure_2() -> tuple[tuple[str, tuple[str | Code | Expr, ...]], ...
                    "softmax's operations.",)),
         ("What fits", (f"the figures are {per_score[0]:.2f} and {per_score[1]:.2f} for each score, apart by 8: one "
                        "matmul of ", 2 * d_head / n_head, " = 8 in place of ", 2 * d_head, " = 128, as if one head of "
-                       "16 did it, or its width were divided by the heads once more. Six or seven such matmuls and 14 for "
-                       f"the rest of all heads give {fits[0]:.2f} and {fits[1]:.2f}. The paper does not state this; "
-                       "for six and seven matmuls no other whole numbers give both figures.")),
+                       "16 did it, or its width were divided by the heads once more. Six or seven such matmuls and "
+                       f"14 for the rest of all heads give {fits[0]:.2f} and {fits[1]:.2f}. The paper does not state "
+                       "this; for six and seven matmuls no other whole numbers give both figures.")),
     )  # fmt: skip
 
 
