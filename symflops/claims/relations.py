@@ -26,8 +26,11 @@ def base(table: Table, row: Row, name: str, printed: str) -> Verdict:
 def related(table: Table, row: Row, relation: str) -> Iterator[Verdict]:
     """Whether the cells of a row fit each other; nothing where the row lacks one of them."""
     left, _, right = (part.strip() for part in relation.partition("="))
-    cells = sorted((names(read(left)) | names(read(right))) & _columns(table))
-    if not cells or any(row.cells.get(name, "") in EMPTY for name in cells):
+    asked = names(read(left)) | names(read(right))
+    models = {table.models[name.partition(".")[0]].named_by for name in asked if name.partition(".")[0] in table.models}
+    wanted = (asked & _columns(table) - table.definitions.keys()) | models - {""}
+    cells = sorted(asked & row.cells.keys())
+    if not cells or any(row.cells.get(name, "") in EMPTY for name in wanted):
         return
     printed = ", ".join(f"{name} {row.cells[name]}" for name in cells)
     found = base(table, row, f"{left} = {right}", printed)
