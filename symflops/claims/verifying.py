@@ -137,11 +137,11 @@ def _tables(given: str | Path | Table) -> tuple[Table, ...]:
     known = shipped()
     if isinstance(given, str) and given in known:
         return (known[given],)
-    of_source = tuple(table for table in known.values() if table.source == given)
+    of_source = tuple(table for table in known.values() if given and table.source == given)
     if of_source:
         return of_source
     path = Path(given)
-    if isinstance(given, Path) or path.suffix in (".yaml", ".yml", ".json") or path.exists():
+    if isinstance(given, Path) or path.suffix in (".yaml", ".yml", ".json") or (given and path.exists()):
         return (read(path),)
     raise UnknownName("source, table or file", str(given), [*known, *{table.source for table in known.values()} - {""}])
 
