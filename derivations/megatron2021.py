@@ -8,7 +8,7 @@ network, and what the rule leaves out is computed for each of the paper's ten mo
 >>> [(step.quantity, step.dropped) for step in result.steps if step.dropped != 0]
 [('P', 2*d_model)]
 >>> [float(share) for size, *_, share in left_out(shipped()["narayanan2021_table1"]) if size == "1008.0"]
-[0.0129...]
+[0.0128...]
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _SIZES = {"h": d_model, "l": n_layer}
 
 
 def derive(given: str | Convention = MEGATRON) -> Derivation:
-    """The table of operations, equations 2 to 4, and what equation 4 leaves out, by default as the paper prices work."""
+    """The operations, equations 2 to 4, and what equation 4 leaves out; by default as the paper prices work."""
     chosen = convention(given)
     base = derive_network(
         "megatron2021", "Narayanan et al. 2021, PTD-P: parameters, FLOPs and training time", CITATION, NETWORK, chosen
@@ -199,7 +199,7 @@ def _notes() -> tuple[Note, ...]:
         Note("Equation 2", f"leaves out {last}, the gain and bias of the last LayerNorm.", {"left out": last}),
         Note(
             "Equation 3",
-            f"charges all pairs of tokens, also those that the causal mask hides: forward {dense} for each token, where "
+            f"charges all pairs of tokens, those too that the causal mask hides: forward {dense} for each token, where "
             f"the pairs that are attended to take {causal}. Its attention is "
             f"{share(16 * n_layer * n_seq * d_model, 96 * n_layer * d_model**2)} of the layers' other matmuls.",
             {"all pairs": dense, "attended pairs": causal},
