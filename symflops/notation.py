@@ -212,6 +212,21 @@ _TERMS = (
         )
     ),
     Term("n_layer_decoder", _sub("n", "layer,decoder"), "layers of a decoder beside an encoder", "layers"),
+    Term("n_device", _sub("n", "device"), "devices that compute together", "devices", {"megatron": "n"}),
+    Term("n_data", _sub("n", "data"), "ways of data parallelism", "devices", {"megatron": "d", "zero": "N_d"}),
+    Term("n_tensor", _sub("n", "tensor"), "ways of tensor parallelism", "devices", {"megatron": "t"}),
+    Term("n_pipeline", _sub("n", "pipeline"), "stages of a pipeline", "devices", {"megatron": "p"}),
+    Term("n_interleave", _sub("n", "interleave"), "parts of a model on each stage of a pipeline", "parts"),
+    Term(
+        "n_token", _sub("n", "token"), "tokens that a model is trained on", "tokens", {"kaplan": "D", "megatron": "T"}
+    ),
+    Term(
+        "n_param",
+        _sub("n", "param"),
+        "parameters, where nothing is said of what they are",
+        "parameters",
+        {"zero": "Psi"},
+    ),
 )
 
 TERMS: Mapping[str, Term] = MappingProxyType({term.name: term for term in _TERMS})
@@ -233,54 +248,25 @@ def latex_names() -> dict[Symbol, str]:
     return {term.symbol: term.latex for term in _TERMS}
 
 
-n_layer = symbol("n_layer")
-d_model = symbol("d_model")
-d_attn = symbol("d_attn")
-d_ff = symbol("d_ff")
-n_vocab = symbol("n_vocab")
-n_ctx = symbol("n_ctx")
-n_head = symbol("n_head")
-n_kv_head = symbol("n_kv_head")
-d_head = symbol("d_head")
-d_rope = symbol("d_rope")
-n_batch = symbol("n_batch")
-n_seq = symbol("n_seq")
-n_query = symbol("n_query")
-n_key = symbol("n_key")
-n_past = symbol("n_past")
-n_new = symbol("n_new")
-n_window = symbol("n_window")
-n_prefix = symbol("n_prefix")
-n_expert = symbol("n_expert")
-n_active = symbol("n_active")
-n_routed = symbol("n_routed")
-n_shared = symbol("n_shared")
-d_expert = symbol("d_expert")
-d_shared = symbol("d_shared")
-n_expert_group = symbol("n_expert_group")
-n_active_group = symbol("n_active_group")
-d_nope = symbol("d_nope")
-d_value = symbol("d_value")
-r_q = symbol("r_q")
-r_kv = symbol("r_kv")
-r_lora = symbol("r_lora")
-n_state = symbol("n_state")
-n_chunk = symbol("n_chunk")
-d_conv = symbol("d_conv")
-d_inner = symbol("d_inner")
-r_dt = symbol("r_dt")
-n_ssm_head = symbol("n_ssm_head")
-d_ssm_head = symbol("d_ssm_head")
-n_ssm_group = symbol("n_ssm_group")
-d_patch = symbol("d_patch")
-n_side = symbol("n_side")
-n_channel = symbol("n_channel")
-d_project = symbol("d_project")
-n_mel = symbol("n_mel")
-n_source = symbol("n_source")
-n_target = symbol("n_target")
-n_type = symbol("n_type")
-n_bucket = symbol("n_bucket")
-n_layer_dense = symbol("n_layer_dense")
-n_layer_decoder = symbol("n_layer_decoder")
-d_ff_decoder = symbol("d_ff_decoder")
+n_layer, d_model, d_attn, d_ff, n_vocab, n_ctx, n_head = map(
+    symbol, ["n_layer", "d_model", "d_attn", "d_ff", "n_vocab", "n_ctx", "n_head"]
+)
+n_kv_head, d_head, d_rope, n_batch, n_seq, n_query, n_key = map(
+    symbol, ["n_kv_head", "d_head", "d_rope", "n_batch", "n_seq", "n_query", "n_key"]
+)
+n_past, n_new, n_window, n_prefix, n_expert, n_active, n_routed = map(
+    symbol, ["n_past", "n_new", "n_window", "n_prefix", "n_expert", "n_active", "n_routed"]
+)
+n_shared, d_expert, d_shared, n_expert_group, n_active_group, d_nope, d_value = map(
+    symbol, ["n_shared", "d_expert", "d_shared", "n_expert_group", "n_active_group", "d_nope", "d_value"]
+)
+r_q, r_kv, r_lora, n_state, n_chunk, d_conv, d_inner = map(
+    symbol, ["r_q", "r_kv", "r_lora", "n_state", "n_chunk", "d_conv", "d_inner"]
+)
+r_dt, n_ssm_head, d_ssm_head, n_ssm_group, d_patch, n_side, n_channel = map(
+    symbol, ["r_dt", "n_ssm_head", "d_ssm_head", "n_ssm_group", "d_patch", "n_side", "n_channel"]
+)
+d_project, n_mel, n_source, n_target, n_type, n_bucket, n_layer_dense = map(
+    symbol, ["d_project", "n_mel", "n_source", "n_target", "n_type", "n_bucket", "n_layer_dense"]
+)
+n_layer_decoder, d_ff_decoder = map(symbol, ["n_layer_decoder", "d_ff_decoder"])
