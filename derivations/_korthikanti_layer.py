@@ -1,4 +1,4 @@
-"""A transformer layer with dropouts on one of t tensor-parallel ranks, and the bytes that it keeps for its backward pass.
+"""A transformer layer with dropouts on one of t tensor-parallel ranks, and the bytes it keeps for its backward pass.
 
 Every operation is declared by what it computes; which tensors it keeps follows from its gradient. What is declared here
 beside that: two bytes an element and one for each of a dropout's mask, and which inputs are gathered anew.
@@ -11,18 +11,18 @@ beside that: two bytes an element and one for each of a dropout's mask, and whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sympy import Add, Expr, Integer, Lambda, Symbol, expand
+from sympy import Add, Expr, Lambda, S, Symbol, expand
 
 from symflops.elementwise import Elementwise
 from symflops.layers.attention import BIAS, Causal, Heads, attention_core, fused_qkv, project
 from symflops.layers.feedforward import plain_feedforward
 from symflops.layers.norm import layer_norm, residual
 from symflops.layers.softmax import plain
-from symflops.layers.stream import Stream
+from symflops.layers.stream import STREAM, Stream
 from symflops.masks import AttendedPairs
 from symflops.networks import Block, uses
 from symflops.notation import d_model, n_head, n_seq
@@ -31,7 +31,6 @@ from symflops.operations import Operation
 ELEMENT, MASK = 2, 1
 """Bytes of an element in half precision, and of one of a dropout's mask (section 4)."""
 _X, _MASK = Symbol("x", real=True), Symbol("mask", real=True)
-_PAIRS, _STREAM = "[batch kv_head group query key]", "[batch seq d_model]"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Rank:
     Norms, dropouts and residual additions run over ``tokens`` of each sequence, which sequence parallelism makes fewer.
     """
 
-    split: Expr = Integer(1)
+    split: Expr = S.One
     tokens: Expr = n_seq
 
 
@@ -55,31 +54,32 @@ class Kept:
     bytes: Expr
 
 
-def dropout(name: str, axes: str, sizes: dict[str, Expr], role: str) -> Elementwise:
+def _dropout(name: str, axes: str, sizes: Mapping[str, Expr], role: str, *pairs: AttendedPairs) -> Elementwise:
     """A dropout: its input times a mask that is drawn at random and needs no gradient."""
-    sentence = f"x{axes} mask{axes} -> y{axes}"
-    return Elementwise(name, sentence, sizes, role, constants=("mask",), formula=Lambda((_X, _MASK), _X * _MASK))
+    sentence, formula = f"x{axes} mask{axes} -> y{axes}", Lambda((_X, _MASK), _X * _MASK)
+    return Elementwise(f"{name}_dropout", sentence, sizes, role, *pairs, constants=("mask",), formula=formula)
 
 
-def _softmax_and_dropout(sizes: dict[str, Expr], mask: AttendedPairs) -> tuple[Operation, ...]:
-    (softmax,) = plain(sizes, mask)
-    again = Elementwise("softmax_dropout", f"x{_PAIRS} mask{_PAIRS} -> y{_PAIRS}", sizes, "softmax", mask,
-                        constants=("mask",), formula=Lambda((_X, _MASK), _X * _MASK))  # fmt: skip
-    return softmax, again
+def stream_dropout(name: str, stream: Stream = STREAM) -> Elementwise:
+    """A dropout of what is added to the residual stream."""
+    return _dropout(name, "[batch seq d_model]", stream.sizes(), "residual")
+
+
+def _softmax_and_dropout(sizes: Mapping[str, Expr], mask: AttendedPairs) -> tuple[Operation, ...]:
+    return *plain(sizes, mask), _dropout("softmax", "[batch kv_head group query key]", sizes, "softmax", mask)
 
 
 def parts(rank: Rank) -> tuple[Block, ...]:
     """The layer's named parts on one rank: two norms, attention, feed-forward, two dropouts, two additions."""
     heads = Heads(n_head / rank.split, n_head / rank.split, d_model / n_head)
     stream = Stream(seq=rank.tokens)
-    sizes = stream.sizes()
     return (
         Block("Norms", layer_norm("norm_attention", stream) + layer_norm("norm_feedforward", stream)),
         fused_qkv(heads, BIAS),
         attention_core(heads, Causal(n_seq, n_seq), _softmax_and_dropout),
         project(heads, BIAS),
         plain_feedforward("gelu", BIAS, 4 * d_model / rank.split),
-        Block("Dropouts", Add(*(dropout(f"{each}_dropout", _STREAM, sizes, "dropout") for each in _BRANCHES))),
+        Block("Dropouts", Add(*(stream_dropout(each, stream) for each in _BRANCHES))),
         Block("Residuals", Add(*(residual(f"{each}_add", stream) for each in _BRANCHES))),
     )
 
@@ -98,8 +98,13 @@ ORDER = (
 """The operations that keep something, as they run."""
 
 
+def masks(of: Iterable[Block]) -> Expr:
+    """The dropouts alone, of which each keeps a mask."""
+    return Add(*(use.operation for use in uses(Add(*of)) if use.operation.name.endswith("_dropout")))
+
+
 @lru_cache
-def kept(rank: Rank = Rank()) -> tuple[Kept, ...]:  # noqa: B008 (frozen)
+def kept(rank: Rank = Rank()) -> tuple[Kept, ...]:
     """Every tensor that one layer keeps on a rank, as it runs."""
     found = [
         _sized(use.operation.name, tensor, elements, rank)
