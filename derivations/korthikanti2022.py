@@ -21,7 +21,18 @@ from dataclasses import replace
 from sympy import Add, Expr, Float, Integer, Rational, Symbol, expand
 
 from derivations._korthikanti_layer import (
-    ELEMENT, MASK, Kept, Rank, full, kept, masks, parts, selective, small, stream_dropout, total,
+    ELEMENT,
+    MASK,
+    Kept,
+    Rank,
+    full,
+    kept,
+    masks,
+    parts,
+    selective,
+    small,
+    stream_dropout,
+    total,
 )  # fmt: skip
 from symflops.claims import shipped
 from symflops.claims.sections import checked
