@@ -102,12 +102,11 @@ def _states() -> Section:
 def _stages() -> Section:
     chains: list[Step] = []
     for name, shared in STAGES.items():
-        chain = start(
-            name, stage(shared), "no part is shared" if not shared else f"shared: {', '.join(sorted(shared))}"
-        )
-        chains += rewrite(chain, _PRINTED[name], "as printed")
+        chain = start(name, stage(shared), f"shared: {', '.join(sorted(shared)) or 'nothing'}")
+        printed = rewrite(chain, _PRINTED[name], "as printed")
+        chains += printed if chain[0].expression != _PRINTED[name] else printed[1:]
     rows = tuple(
-        (name, cancel(stage(frozenset()) / each), Integer(round(float((stage(frozenset()) / each).subs(DEVICES, 64)))))
+        (name, cancel(stage(frozenset()) / each), f"{(stage(frozenset()) / each).subs(DEVICES, 64).evalf():.2f}")
         for name, each in ((name, stage(shared)) for name, shared in STAGES.items())
     )
     return Section(
@@ -116,7 +115,7 @@ def _stages() -> Section:
             Prose("Of N_d devices, each holds what is not shared in full and an N_d-th of what is:"),
             Steps(tuple(chains)),
             Prose("The baseline is so many times as large; the first two tend to 4 and 8 with many devices:"),
-            Table("", ("Stage", "Baseline over it", "of 64 devices, rounded"), rows),
+            Table("", ("Stage", "Baseline over it", "of 64 devices"), rows),
         ),
     )
 
@@ -152,7 +151,7 @@ def _communication() -> Section:
         (
             Prose(
                 "An all-reduce of the gradients is a reduce-scatter and an all-gather. With Pos and Pos+g the gather "
-                "is of updated parameters in place of gradients. With Pos+g+p nobody holds all parameters, so that they "
+                "is of updated parameters in place of gradients. With Pos+g+p nobody holds all parameters: they "
                 "are gathered for the forward pass and again for the backward pass."
             ),
             Steps(chain),
@@ -193,7 +192,7 @@ def _activations() -> Section:
             prose("The footnote's 12 elements a layer, token and unit of width make ", rule, " bytes. A layer whose "
                   "operations are declared keeps ", factor(whole), " without masks: each of 16 elements (inputs of two "
                   "norms, of the four matmuls, the queries, keys, values, and the GELU's input), and two of each pair "
-                  "of tokens and head. The rule leaves out ", share(whole - rule, rule), " of itself."),
+                  "of tokens and head. The rule leaves out ", share(whole - rule, rule), " times itself."),
             Prose(
                 f"For GPT-2 XL on 32 sequences of 1024 tokens that is {(bytes_['kept'] / bytes_['rule']).evalf():.2f} "
                 "times the rule. The text's 8 GB with checkpoints is the square root of the number of gigabytes, which "
