@@ -1,11 +1,12 @@
-"""A transformer layer with dropouts on one of t tensor-parallel ranks, and the bytes it keeps for its backward pass.
+"""A transformer layer with dropouts on one of n_tensor ranks, and the bytes it keeps for its backward pass.
 
 Every operation is declared by what it computes; which tensors it keeps follows from its gradient. What is declared here
 beside that: two bytes an element and one for each of a dropout's mask, and which inputs are gathered anew.
 
->>> t = Symbol("t", positive=True, integer=True)
->>> whole, split = (total(kept(each)) for each in (Rank(), Rank(split=t)))
->>> (whole - split.subs(t, 1)).expand()
+>>> from symflops.notation import symbol
+>>> n_tensor = symbol("n_tensor")
+>>> whole, split = (total(kept(each)) for each in (Rank(), Rank(split=n_tensor)))
+>>> (whole - split.subs(n_tensor, 1)).expand()
 0
 """
 

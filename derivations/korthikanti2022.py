@@ -6,8 +6,8 @@ that the gradient of a declared operation needs, and equations 7 and 8 are measu
 
 >>> bytes_of(Rank(), kept)
 34*d_model*n_batch*n_seq + 5*n_batch*n_head*n_seq**2
->>> bytes_of(Rank(T, n_seq / T), lambda rank: selective(kept(rank)))
-34*d_model*n_batch*n_seq/t
+>>> bytes_of(Rank(n_tensor, n_seq / n_tensor), lambda rank: selective(kept(rank)))
+34*d_model*n_batch*n_seq/n_tensor
 >>> extra_flops()
 4*d_model*n_batch*n_layer*n_seq**2
 """
@@ -18,22 +18,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from sympy import Add, Expr, Float, Integer, Rational, Symbol, expand
+from sympy import Add, Expr, Float, Integer, Rational, expand
 
-from derivations._korthikanti_layer import (
-    ELEMENT,
-    MASK,
-    Kept,
-    Rank,
-    full,
-    kept,
-    masks,
-    parts,
-    selective,
-    small,
-    stream_dropout,
-    total,
-)  # fmt: skip
+from derivations import _korthikanti_layer as layer
+from derivations._korthikanti_layer import Kept, Rank, kept, masks, parts, selective, small, stream_dropout, total
 from symflops.claims import shipped
 from symflops.claims.sections import checked
 from symflops.conventions import MEGATRON, Convention, convention
@@ -46,21 +34,21 @@ from symflops.layers.norm import layer_norm
 from symflops.layers.stream import Stream
 from symflops.measures import flops
 from symflops.networks import Block, Recomputed, Tied
-from symflops.notation import d_model, n_batch, n_head, n_layer, n_seq, n_vocab
+from symflops.notation import d_model, n_batch, n_head, n_layer, n_seq, n_vocab, symbol
 from symflops.steps import Step
 
 CITATION = (
     "Korthikanti et al., Reducing Activation Recomputation in Large Transformer Models, 2022, arXiv:2205.05198, "
     "sections 4 to 6 and appendix A"
 )
-T = Symbol("t", positive=True, integer=True)
+n_tensor, n_pipeline, n_interleave = map(symbol, ("n_tensor", "n_pipeline", "n_interleave"))
 _AROUND: Expr = (
     embedding(LEARNED, rows=n_seq)
     + Block("Dropouts", stream_dropout("embedding"))
     + Block("Norms", layer_norm("norm_final"))
     + Tied(de_embedding())
 )
-_PARTS, _SPLIT = parts(Rank()), parts(Rank(split=T))
+_PARTS, _SPLIT = parts(Rank()), parts(Rank(split=n_tensor))
 NETWORK: Expr = _AROUND + n_layer * Add(*_PARTS)
 NETWORKS: dict[str, Expr] = {
     "selective": _AROUND + n_layer * Add(*(Recomputed(e) if e.name == "Attention: Mask" else e for e in _PARTS)),
@@ -102,8 +90,8 @@ def extra_flops() -> Expr:
 
 
 def _tensors() -> Section:
-    """Every saved tensor, of a whole layer and of one of t ranks."""
-    whole, split = kept(Rank()), kept(Rank(split=T))
+    """Every saved tensor, of a whole layer and on one of n_tensor ranks."""
+    whole, split = kept(Rank()), kept(Rank(split=n_tensor))
     rows = tuple(
         (one.operation, _ROW.sub("row value", one.tensor), one.elements, one.bytes, other.bytes)
         for one, other in zip(whole, split, strict=True)
@@ -115,11 +103,11 @@ def _tensors() -> Section:
             Prose(
                 "Each operation keeps what its gradient needs: a matmul its input, attention's two matmuls both sides, "
                 "a softmax its result, a GELU and a norm their inputs, a dropout its mask. Residual additions and "
-                "biases keep nothing. An element takes two bytes, one of a mask takes one. The last column is one of t "
-                "tensor-parallel ranks, which split heads and hidden units; what the norms, dropouts and first matmuls "
-                "read stays whole on each."
+                "biases keep nothing. An element takes two bytes, one of a mask takes one. The last column is one of "
+                "n_tensor ranks, which split heads and hidden units; what the norms, dropouts and first matmuls read "
+                "stays whole on each."
             ),
-            Table("", ("Operation", "Tensor", "Elements", "Bytes", "Bytes on one of t"), rows, totals),
+            Table("", ("Operation", "Tensor", "Elements", "Bytes", "Bytes on one of n_tensor"), rows, totals),
             prose("The two values that a norm keeps of each token, ", small_, " bytes, are dropped in the paper; they "
                   "are ", share(small_, 34 * _UNIT), " of the rest without its pairs."),
         ),
@@ -138,14 +126,32 @@ def _way(name: str, rank: Rank, of: Callable[[Rank], tuple[Kept, ...]], printed:
 
 def _ways() -> Section:
     """The rows of the paper's Table 2."""
-    sequence = Rank(T, n_seq / T)
+    sequence = Rank(n_tensor, n_seq / n_tensor)
     chains = (
         _way("serial", Rank(), kept, _UNIT * (34 + _PAIRS), "one device"),
-        _way("tensor", Rank(split=T), kept, _UNIT * (10 + 24 / T + _PAIRS / T), "heads and hidden units over t ranks"),
-        _way("sequence", sequence, kept, _UNIT / T * (34 + _PAIRS), "norms and dropouts on n_seq/t tokens each"),
-        _way("tensor_selective", Rank(split=T), _selective, _UNIT * (10 + 24 / T), "the core's own tensors dropped"),
-        _way("sequence_selective", sequence, _selective, 34 * _UNIT / T, "both"),
-        _way("full", Rank(), lambda rank: full(kept(rank)), 2 * _UNIT, "the layer's input alone"),
+        _way(
+            "tensor",
+            Rank(split=n_tensor),
+            kept,
+            _UNIT * (10 + 24 / n_tensor + _PAIRS / n_tensor),
+            "heads and hidden units over all ranks",
+        ),
+        _way(
+            "sequence",
+            sequence,
+            kept,
+            _UNIT / n_tensor * (34 + _PAIRS),
+            "norms and dropouts on n_seq/n_tensor tokens each",
+        ),
+        _way(
+            "tensor_selective",
+            Rank(split=n_tensor),
+            _selective,
+            _UNIT * (10 + 24 / n_tensor),
+            "the core's own tensors dropped",
+        ),
+        _way("sequence_selective", sequence, _selective, 34 * _UNIT / n_tensor, "both"),
+        _way("full", Rank(), lambda rank: layer.full(kept(rank)), 2 * _UNIT, "the layer's input alone"),
     )
     return Section(
         "Bytes of a layer, six ways",
@@ -195,36 +201,42 @@ def _savings() -> Section:
 
 def beside_layers() -> Expr:
     """The bytes beside the layers on a rank of one pipeline stage, by what their operations keep."""
-    stream = Stream(seq=n_seq / T)  # the logits' input is gathered anew, as in a layer
+    stream = Stream(seq=n_seq / n_tensor)  # the logits' input is gathered anew, as in a layer
     mask, norm = stream_dropout("embedding", stream).saved, layer_norm("norm_final", stream).saved
-    logits = linear("logits", d_model, n_vocab / T, "logits", stream=stream)
+    logits = linear("logits", d_model, n_vocab / n_tensor, "logits", stream=stream)
     inputs = Add(*(size for name, size in (*norm, *logits.saved) if name == "x"))
-    written = linear("logits", d_model, n_vocab / T, "logits").elements_written  # the loss keeps them in four bytes
-    return expand(MASK * Add(*(size for _, size in mask)) + ELEMENT * inputs + 4 * written)
+    written = linear(
+        "logits", d_model, n_vocab / n_tensor, "logits"
+    ).elements_written  # the loss keeps them in four bytes
+    return expand(layer.MASK * Add(*(size for _, size in mask)) + layer.ELEMENT * inputs + 4 * written)
 
 
 def _stage() -> Section:
     """The first pipeline stage, the interleaved schedule, and what stands beside the layers."""
     name, sizes, cells = _models()[0]
-    at = sizes | {T: Integer(cells["t"])}
-    layers, extra = n_layer * _UNIT / T * (34 + _PAIRS), beside_layers()
-    whole = n_layer * bytes_of(Rank(T, n_seq / T), kept)
-    chain = start("first_stage", whole, "p microbatches in flight, each through n_layer/p layers")
-    chain = rewrite(chain, layers, "equation 5, whatever p")
+    at = sizes | {n_tensor: Integer(cells["t"])}
+    layers, extra = n_layer * _UNIT / n_tensor * (34 + _PAIRS), beside_layers()
+    whole = n_layer * bytes_of(Rank(n_tensor, n_seq / n_tensor), kept)
+    chain = start("first_stage", whole, "as many microbatches in flight as stages, each through a stage of layers")
+    chain = rewrite(chain, layers, "equation 5")
     beside = start("extra", extra, "mask of the embedding's dropout; inputs of last norm and logits; logits in 4 bytes")
-    form = _UNIT * n_layer / T * (1 / n_layer + 4 / n_layer * (1 + n_vocab / d_model))
+    form = _UNIT * n_layer / n_tensor * (1 / n_layer + 4 / n_layer * (1 + n_vocab / d_model))
     beside = rewrite(beside, form, "as printed, p = 1")
-    shares = [_percent(share(extra, each).subs(at)) for each in (layers, 34 * n_layer * _UNIT / T)]
-    interleaved = 1 + (Rational(35) - 1) / (35 * 3)
+    shares = [_percent(share(extra, each).subs(at)) for each in (layers, 34 * n_layer * _UNIT / n_tensor)]
+    flight = 2 * (n_pipeline - 1) + (n_interleave - 1) * n_pipeline + 1
+    parts_ = start("interleaved", flight * n_layer / (n_pipeline * n_interleave), "layers of the parts in flight")
+    parts_ = rewrite(parts_, n_layer * (1 + (n_pipeline - 1) / (n_pipeline * n_interleave)), "as printed")
+    more = parts_[-1].expression.subs({n_pipeline: 35, n_interleave: 3}) / n_layer - 1
     return Section(
         "The first pipeline stage",
         (
-            Steps((*chain, *beside)),
+            Steps((*chain, *beside, *parts_)),
             Prose(
                 f"For the {name} model on one stage the terms beside the layers are {shares[0]} of the layers' bytes, "
                 f"and {shares[1]} where the core is recomputed. The paper says less than 0.01 %; it would hold of the "
-                "fraction 0.01. An interleaved schedule with m parts of each stage keeps 1 + (p - 1)/(p*m) times as "
-                f"many layers: {_percent(interleaved - 1)} more for the paper's 530B, of 35 stages and m = 3."
+                "fraction 0.01. An interleaved schedule runs 2*(n_pipeline - 1) + (n_interleave - 1)*n_pipeline + 1 "
+                f"parts of n_layer/(n_pipeline*n_interleave) layers ahead: {_percent(more)} more than all layers "
+                "for the paper's 530B, of 35 stages with three parts each."
             ),
         ),
     )

@@ -30,7 +30,7 @@ from symflops.layers.linear import BIAS
 from symflops.layers.norm import layer_norm, residual
 from symflops.measures import flops, params
 from symflops.networks import Block, Recomputed, Tied
-from symflops.notation import d_model, n_batch, n_head, n_layer, n_seq, n_vocab
+from symflops.notation import d_model, n_batch, n_head, n_layer, n_seq, n_vocab, symbol
 from symflops.proof import residual as difference
 
 CITATION = (
@@ -59,7 +59,8 @@ EQUATION_2: Expr = 12 * n_layer * d_model**2 * (1 + 13 / (12 * d_model) + (n_voc
 EQUATION_3: Expr = (
     96 * n_batch * n_seq * n_layer * d_model**2 * (1 + n_seq / (6 * d_model) + n_vocab / (16 * n_layer * d_model))
 )
-_T, _GPUS, _RATE, _P = (Symbol(name, positive=True) for name in ("T", "n", "X", "P"))
+n_device, n_token = symbol("n_device"), symbol("n_token")
+_RATE = Symbol("X", positive=True)
 _TOKENS: Expr = n_batch * n_seq
 _SIZES = {"h": d_model, "l": n_layer}
 
@@ -95,17 +96,22 @@ def _time() -> Section:
     """From F to 8TP/(nX)."""
     whole = 8 * params(NETWORK)
     over = expand(EQUATION_3 / _TOKENS - whole)
-    chain = start("time", _T * EQUATION_3 / (_TOKENS * _GPUS * _RATE), "T/(B*s) iterations of F FLOPs, at X on n GPUs")
-    chain = rewrite(chain, _T * (whole + over) / (_GPUS * _RATE), "against eight for each parameter and token")
-    reason = "8*T*P/(n*X), with all parameters, those of the token table too: equation 4"
-    chain = drop(chain, _T * over / (_GPUS * _RATE), _T * whole / (_GPUS * _RATE), reason)
-    chain = (*chain[:-1], chain[-1].written(8 * Symbol("T") * Symbol("P") / (Symbol("n") * Symbol("X")), **_named()))
+    chain = start(
+        "time",
+        n_token * EQUATION_3 / (_TOKENS * n_device * _RATE),
+        "n_token tokens in iterations of F FLOPs, each device at X",
+    )
+    chain = rewrite(chain, n_token * (whole + over) / (n_device * _RATE), "against eight for each parameter and token")
+    reason = "equation 4, 8*T*P/(n*X), with all parameters, those of the token table too"
+    chain = drop(chain, n_token * over / (n_device * _RATE), n_token * whole / (n_device * _RATE), reason)
+    rule = 8 * n_token * Symbol("P") / (n_device * _RATE)
+    chain = (*chain[:-1], chain[-1].written(rule, P=params(NETWORK)))
     return Section(
         "From one iteration to the whole training",
         (
             prose(
                 "Two FLOPs for each weight and token forward, four backward and two for the recomputation make eight. ",
-                "Over T tokens on n GPUs that each do X FLOPs in a second, the time in seconds is:",
+                "Over n_token tokens, on n_device GPUs that each do X FLOPs in a second, it takes so many seconds:",
             ),
             Steps(chain),
             prose("What is dropped for each token is ", over, ": the attention's two matmuls over all pairs, less "
@@ -117,10 +123,6 @@ def _time() -> Section:
             ),
         ),
     )  # fmt: skip
-
-
-def _named() -> dict[str, Expr]:
-    return {"P": params(NETWORK), "T": _T, "n": _GPUS, "X": _RATE}
 
 
 def left_out(table: ClaimTable) -> tuple[tuple[str, Expr, Expr, Expr], ...]:

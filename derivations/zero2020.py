@@ -1,11 +1,11 @@
 """Rajbhandari et al. 2020 (ZeRO): what training keeps of each parameter, and what is left when devices share it.
 
-The paper counts sixteen bytes for each parameter trained with Adam in mixed precision, lets N_d data-parallel devices
-share the optimiser's states, then the gradients, then the parameters, and says what fits and what is sent. Here the
+The paper counts sixteen bytes for each parameter trained with Adam in mixed precision, lets n_data devices share
+the optimiser's states, then the gradients, then the parameters, and says what fits and what is sent. Here the
 stages are sums of declared tensors, and the text's rule for activations is put beside what a declared layer keeps.
 
 >>> stage(frozenset({"optimiser"}))
-4*Psi*(N_d + 3)/N_d
+4*n_param*(n_data + 3)/n_data
 >>> sent(frozenset({"optimiser", "gradients", "parameters"})) / sent(frozenset())
 3/2
 """
@@ -14,21 +14,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sympy import Add, Expr, Float, Integer, Symbol, cancel, factor, sqrt
+from sympy import Add, Expr, Float, Integer, cancel, factor, sqrt
 
 from derivations._korthikanti_layer import ELEMENT, Rank, kept, small, total
 from symflops.architectures import architecture
 from symflops.claims.sections import checked
 from symflops.derivation import Section, Study, drop, rewrite, share, start
 from symflops.documents import Prose, Steps, Table, prose
-from symflops.notation import d_model, n_batch, n_layer, n_seq
+from symflops.notation import d_model, n_batch, n_layer, n_seq, symbol
 from symflops.steps import Step
 
 CITATION = (
     "Rajbhandari, Rasley, Ruwase and He, ZeRO: Memory Optimizations Toward Training Trillion Parameter Models, 2020, "
     "arXiv:1910.02054, sections 3 to 7"
 )
-PSI, DEVICES = (Symbol(name, positive=True, integer=True) for name in ("Psi", "N_d"))
+n_param, n_data = symbol("n_param"), symbol("n_data")
 _MEMORY = 32 * 10**9
 
 
@@ -57,10 +57,10 @@ STAGES = {
 }
 """What each stage lets the devices share."""
 _PRINTED = {
-    "baseline": (2 + 2 + 12) * PSI,
-    "Pos": 2 * PSI + 2 * PSI + 12 * PSI / DEVICES,
-    "Pos+g": 2 * PSI + (2 + 12) * PSI / DEVICES,
-    "Pos+g+p": (2 + 2 + 12) * PSI / DEVICES,
+    "baseline": (2 + 2 + 12) * n_param,
+    "Pos": 2 * n_param + 2 * n_param + 12 * n_param / n_data,
+    "Pos+g": 2 * n_param + (2 + 12) * n_param / n_data,
+    "Pos+g+p": (2 + 2 + 12) * n_param / n_data,
 }
 _GPT2 = {n_batch: Integer(32), n_seq: Integer(1024)}
 """The text's example: GPT-2 of 1.5 billion parameters on 32 sequences of 1K tokens."""
@@ -74,7 +74,7 @@ def derive() -> Study:
 
 def stage(shared: frozenset[str]) -> Expr:
     """The bytes of model states on each device, where these parts are shared by all devices."""
-    return factor(PSI * Add(*(each.bytes / (DEVICES if each.part in shared else Integer(1)) for each in HELD)))
+    return factor(n_param * Add(*(each.bytes / (n_data if each.part in shared else Integer(1)) for each in HELD)))
 
 
 def sent(shared: frozenset[str]) -> Expr:
@@ -83,7 +83,7 @@ def sent(shared: frozenset[str]) -> Expr:
     Gradients are reduced to where they are used, and what was computed apart is gathered: updated parameters once, or,
     where parameters are shared, all of them before the forward and before the backward pass.
     """
-    reduce_scatter = all_gather = PSI
+    reduce_scatter = all_gather = n_param
     return reduce_scatter + all_gather * (2 if "parameters" in shared else 1)
 
 
@@ -106,13 +106,13 @@ def _stages() -> Section:
         printed = rewrite(chain, _PRINTED[name], "as printed")
         chains += printed if chain[0].expression != _PRINTED[name] else printed[1:]
     rows = tuple(
-        (name, cancel(stage(frozenset()) / each), f"{(stage(frozenset()) / each).subs(DEVICES, 64).evalf():.2f}")
+        (name, cancel(stage(frozenset()) / each), f"{(stage(frozenset()) / each).subs(n_data, 64).evalf():.2f}")
         for name, each in ((name, stage(shared)) for name, shared in STAGES.items())
     )
     return Section(
         "What is left on each device",
         (
-            Prose("Of N_d devices, each holds what is not shared in full and an N_d-th of what is:"),
+            Prose("Of n_data devices, each holds what is not shared in full and an n_data-th of what is:"),
             Steps(tuple(chains)),
             Prose("The baseline is so many times as large; the first two tend to 4 and 8 with many devices:"),
             Table("", ("Stage", "Baseline over it", "of 64 devices"), rows),
@@ -122,7 +122,7 @@ def _stages() -> Section:
 
 def _largest() -> Section:
     """Table 2: memory over bytes for each parameter."""
-    each = {name: Integer(_MEMORY) * PSI / stage(shared).subs(DEVICES, 64) for name, shared in STAGES.items()}
+    each = {name: Integer(_MEMORY) * n_param / stage(shared).subs(n_data, 64) for name, shared in STAGES.items()}
     rows = tuple(
         (str(parts), *(f"{Float(parts * fits / 10**9, 15):.2f}B" for fits in each.values()))
         for parts in (1, 2, 4, 8, 16)
@@ -141,10 +141,10 @@ def _largest() -> Section:
 
 
 def _communication() -> Section:
-    """Volumes, and the factor (N_d - 1)/N_d that is dropped."""
-    ring = 2 * PSI * (DEVICES - 1) / DEVICES
+    """Volumes, and the factor (n_data - 1)/n_data that is dropped."""
+    ring = 2 * n_param * (n_data - 1) / n_data
     chain = start("ring", ring, "reduce-scatter and all-gather in a ring, a device's own part not sent")
-    chain = drop(chain, -2 * PSI / DEVICES, 2 * PSI, "many devices")
+    chain = drop(chain, -2 * n_param / n_data, 2 * n_param, "many devices")
     rows = tuple((name, sent(shared), share(sent(shared), sent(frozenset()))) for name, shared in STAGES.items())
     return Section(
         "What is sent",

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from derivations._korthikanti_layer import Rank, full, kept, selective, small, total
-from derivations.korthikanti2022 import EQUATION_7, EQUATION_8, NETWORKS, T, beside_layers, bytes_of, extra_flops
+from derivations.korthikanti2022 import EQUATION_7, EQUATION_8, NETWORKS, beside_layers, bytes_of, extra_flops, n_tensor
 from symflops.claims import shipped, verify
 from symflops.claims.faults import plant
 from symflops.measures import flops, params
@@ -103,13 +103,13 @@ def test_a_recomputed_core_costs_a_third_of_what_equation_8_adds() -> None:
 
 
 def test_the_variants_at_plain_numbers() -> None:
-    at, t, unit, pairs = {**SIZES, T: 4}, 4, B * S * H, 5 * B * A * S * S
+    at, t, unit, pairs = {**SIZES, n_tensor: 4}, 4, B * S * H, 5 * B * A * S * S
     expected = (
         (Rank(), kept, 34 * unit + pairs),
-        (Rank(split=T), kept, 10 * unit + 24 * unit // t + pairs // t),
-        (Rank(T, n_seq / T), kept, (34 * unit + pairs) // t),
-        (Rank(split=T), lambda rank: selective(kept(rank)), 10 * unit + 24 * unit // t),
-        (Rank(T, n_seq / T), lambda rank: selective(kept(rank)), 34 * unit // t),
+        (Rank(split=n_tensor), kept, 10 * unit + 24 * unit // t + pairs // t),
+        (Rank(n_tensor, n_seq / n_tensor), kept, (34 * unit + pairs) // t),
+        (Rank(split=n_tensor), lambda rank: selective(kept(rank)), 10 * unit + 24 * unit // t),
+        (Rank(n_tensor, n_seq / n_tensor), lambda rank: selective(kept(rank)), 34 * unit // t),
         (Rank(), lambda rank: full(kept(rank)), 2 * unit),
     )
     assert [bytes_of(rank, of).subs(at) for rank, of, _ in expected] == [number for *_, number in expected]
@@ -120,7 +120,7 @@ def test_the_terms_beside_the_layers_are_no_hundredth_of_a_percent() -> None:
     s, b, h, a, layers, t, vocab = 2048, 4, 6144, 64, 48, 8, 51200
     beside = (s * b * h + 4 * s * b * h + 4 * s * b * vocab) // t
     inside = layers * (34 * s * b * h + 5 * a * s * s * b) // t
-    sizes = {n_seq: s, n_batch: b, d_model: h, n_vocab: vocab, T: t}
+    sizes = {n_seq: s, n_batch: b, d_model: h, n_vocab: vocab, n_tensor: t}
     assert beside_layers().subs(sizes) == beside and f"{beside / inside:.4f}" == "0.0057"
     assert f"{beside / (layers * 34 * s * b * h // t):.3f}" == "0.023"
 

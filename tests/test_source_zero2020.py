@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from derivations.zero2020 import DEVICES, PSI, STAGES, kept_activations, rule_of_activations, sent, stage
+from derivations.zero2020 import STAGES, kept_activations, n_data, n_param, rule_of_activations, sent, stage
 from symflops import architecture
 from symflops.claims import shipped, verify
 from symflops.claims.faults import plant
@@ -26,7 +26,7 @@ def test_a_real_adam_in_mixed_precision_holds_sixteen_bytes() -> None:
     states = [value for state in adam.state.values() for value in state.values() if value.numel() > 1]
     halves = [value for parameter in model.parameters() for value in (parameter, parameter.grad)]
     held = sum(each.numel() * each.element_size() for each in (*halves, *copies, *states))
-    assert stage(STAGES["baseline"]).subs(PSI, 31 * 17 + 17) == held
+    assert stage(STAGES["baseline"]).subs(n_param, 31 * 17 + 17) == held
 
 
 def ring(devices: int, elements: int) -> int:
@@ -38,13 +38,13 @@ def ring(devices: int, elements: int) -> int:
 def test_volumes_are_those_of_rings_of_many_devices(name: str) -> None:
     rounds = 3 if name == "Pos+g+p" else 2
     counted = rounds * ring(1024, 1024 * 1024)
-    assert Fraction(counted, int(sent(STAGES[name]).subs(PSI, 1024 * 1024))) == Fraction(1023, 1024)
+    assert Fraction(counted, int(sent(STAGES[name]).subs(n_param, 1024 * 1024))) == Fraction(1023, 1024)
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_devices_share_what_the_stage_says(name: str) -> None:
     whole, shared = {"baseline": (16, 0), "Pos": (4, 12), "Pos+g": (2, 14), "Pos+g+p": (0, 16)}[name]
-    assert stage(STAGES[name]).subs({PSI: 640, DEVICES: 64}) == 640 * whole + 640 * shared // 64
+    assert stage(STAGES[name]).subs({n_param: 640, n_data: 64}) == 640 * whole + 640 * shared // 64
 
 
 def test_six_cells_of_table_1_are_cut_off() -> None:
