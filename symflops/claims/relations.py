@@ -9,7 +9,7 @@ from symflops.arithmetic import at_most, divide
 from symflops.claims.figures import figure
 from symflops.claims.readings import NO_VALUE, claims, stated_conventions
 from symflops.claims.scope import Range, Scope, read
-from symflops.claims.shown import percent, shown
+from symflops.claims.shown import compared, percent, shown
 from symflops.claims.table import EMPTY, Row, Table
 from symflops.claims.verdict import INCONSISTENT, REPRODUCES, UNCHECKED, Verdict
 from symflops.grammar import names
@@ -47,7 +47,8 @@ def _compared(found: Verdict, one: Range, two: Range) -> Verdict:
     if at_most(one.low, two.high) and at_most(two.low, one.high):
         return replace(sides, verdict=REPRODUCES)
     off = percent(divide(one.middle, two.middle) - 1) if two.middle else "not 0"
-    return replace(sides, verdict=INCONSISTENT, residual=off, why=f"the left side is {off} of the right")
+    said = compared(divide(one.middle, two.middle) - 1) if two.middle else "not"
+    return replace(sides, verdict=INCONSISTENT, residual=off, why=f"the left side is {said} the right")
 
 
 def unsaid(table: Table, row: Row, used: set[str]) -> Iterator[Verdict]:
