@@ -244,10 +244,10 @@ def _stage() -> Section:
 
 def _work() -> Section:
     """Equations 7 to 9 and the utilisations of Table 5."""
-    model = start("model_FLOPs", flops(NETWORK, MEGATRON, "training").expr, "three forward passes of every matmul")
+    model = start("C_model", flops(NETWORK, MEGATRON, "training").expr, "three forward passes of every matmul")
     model = rewrite(model, EQUATION_7, "equation 7")
     again = flops(NETWORKS["selective"], MEGATRON, "training").expr
-    hardware = start("hardware_FLOPs", again, "and the scores and the mix once more")
+    hardware = start("C_hardware", again, "and the scores and the mix once more")
     hardware = rewrite(hardware, _WORK * (1 + 2 * n_seq / (9 * d_model) + _VOCAB), "in the form of equation 8")
     over = expand(EQUATION_8 - again)
     said: tuple[Part, ...] = (
