@@ -84,7 +84,7 @@ def _otherwise(
         if other is not None and printed.holds(other.low, other.high):
             why = f"{shown(other.middle, printed)} under {reading.name}; {wrong.computed} as stated"
             yield replace(wrong, verdict=ANOTHER, convention=reading.name, why=why)
-    for unit, meaning in other_units(printed):
+    for unit, meaning in other_units(printed) if not claim.unit else ():
         if figure(row.cells[column], unit).holds(computed.low, computed.high):
             yield replace(wrong, verdict=ANOTHER, convention=meaning, why=f"it reproduces where {meaning}")
 
