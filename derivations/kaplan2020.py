@@ -41,7 +41,7 @@ from symflops.proof import residual
 OPENING = (
     prose(
         "The table counts the parameters of a decoder and the FLOPs of its forward pass, for one token. Here it is the "
-        "sum of six operations, each declared by what it computes; every figure below is a measure of them. Biases, norms "
+        "sum of six operations, each declared by what it computes; every figure below measures them. Biases, norms "
         "and residual additions are left out, as in the table. Heads share ",
         d_attn,
         " among them, and cancel.",

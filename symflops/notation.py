@@ -270,3 +270,6 @@ d_project, n_mel, n_source, n_target, n_type, n_bucket, n_layer_dense = map(
     symbol, ["d_project", "n_mel", "n_source", "n_target", "n_type", "n_bucket", "n_layer_dense"]
 )
 n_layer_decoder, d_ff_decoder = map(symbol, ["n_layer_decoder", "d_ff_decoder"])
+n_device, n_data, n_tensor, n_pipeline, n_interleave, n_token, n_param = map(
+    symbol, ["n_device", "n_data", "n_tensor", "n_pipeline", "n_interleave", "n_token", "n_param"]
+)

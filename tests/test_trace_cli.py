@@ -203,14 +203,14 @@ BAD = {
     ("--map", "a=d_ff", "--map", "a=d_ff"): "each field once",
     ("--map", "n_inner=4*d_modle"): "did you mean 'd_model'",
     ("--map", "n_inner=__import__('os')"): "unexpected",
-    ("--map", "n_inner=d_model.real"): "unexpected",
+    ("--map", "n_inner=d_model.real"): "unknown size",
     ("--map", "n_inner=d_model*"): "ends too early",
     ("--map", "n_inner="): "it is empty",
     ("--map", "n_inner=d_model/0"): "divides by zero",
     ("--map", "n_inner=1-2"): "it is -1, and a size is positive",
     ("--map", "n_inner=d_model**99"): "from 1 to 8",
-    ("--map", f"n_inner={'9' * 99}"): "over 18 digits",
-    ("--map", f"n_inner={'(' * 99}1{')' * 99}"): "longer than|nest over",
+    ("--map", f"n_inner={'9' * 99}"): "at most 18 digits",
+    ("--map", f"n_inner={'(' * 99}1{')' * 99}"): "longer than|nests over",
     ("--map", f"n_inner={'1+' * 200}1"): "longer than 200",
 }
 

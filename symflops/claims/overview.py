@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from symflops.claims.faults import Fault, plant
-from symflops.claims.pages import conclusion
+from symflops.claims.pages import conclusion, unchecked
 from symflops.claims.sections import mistakes
 from symflops.claims.table import Table
-from symflops.claims.verdict import UNCHECKED, VERDICTS, Verdict
+from symflops.claims.verdict import VERDICTS, Verdict
 from symflops.claims.verifying import Report
 from symflops.derivation import Study
-from symflops.documents import Block, Cell, Code, Facts, Prose, Remarks, Section
+from symflops.documents import Block, Cell, Code, Prose, Remarks, Section
 from symflops.documents import Table as Grid
 
 _SAID = (
@@ -69,9 +70,9 @@ def _mistakes(report: Report) -> Iterator[Section]:
 
 def _unchecked(report: Report) -> Section:
     """The cells without a verdict, by what is missing."""
-    missing: dict[str, list[str]] = {}
-    for verdict in report.verdicts:
-        if verdict.verdict == UNCHECKED:
-            missing.setdefault(f"{verdict.table}: {verdict.why}", []).append(verdict.cell)
-    blocks: tuple[Block, ...] = tuple(Facts(why, tuple(cells)) for why, cells in missing.items())
+    blocks: tuple[Block, ...] = tuple(
+        replace(facts, title=f"{table.id}, {facts.title.removeprefix('unchecked, ')}")
+        for table in report.tables
+        for facts in unchecked(report.of(table))
+    )
     return Section("Unchecked", blocks or (Prose("Nothing."),))

@@ -9,10 +9,8 @@ from symflops.claims.faults import Fault
 from symflops.claims.table import Table
 from symflops.claims.verdict import REPRODUCES, UNCHECKED, Verdict
 from symflops.claims.verifying import Report
-from symflops.documents import Block, Code, Document, Prose
+from symflops.documents import Block, Document, Facts, Heading, Prose, Remarks
 from symflops.documents import Table as Grid
-
-HEAD = ("cell", "printed", "computed", "verdict", "convention", "residual", "why")
 
 
 def page(report: Report) -> Document:
@@ -34,13 +32,39 @@ def conclusion(report: Report) -> str:
 
 
 def _of(table: Table, verdicts: Sequence[Verdict]) -> Iterator[Block]:
-    yield Prose(f"{table.id}: {table.title} ({table.cited}): {summary(verdicts)}")
+    yield Heading(f"{table.id}: {summary(verdicts)}", 2)
+    yield Prose(f"{table.title} ({table.cited})")
     if table.about:
         yield Prose(table.about)
     shown = [verdict for verdict in verdicts if verdict.verdict not in (REPRODUCES, UNCHECKED) or verdict.fails]
-    shown += [verdict for verdict in verdicts if verdict.verdict == UNCHECKED]
     if shown:
-        yield grid("", shown)
+        yield Remarks(tuple((verdict.cell, told(verdict)) for verdict in shown))
+    yield from unchecked(verdicts)
+
+
+def told(verdict: Verdict) -> str:
+    """A verdict in a sentence: what was printed, what was computed, how that is called, and why.
+
+    >>> told(Verdict("s", "t", "a", "12", "10", "differs", residual="2", why="the figure is 20 % more"))
+    'FAILS: printed 12, computed 10: differs. The figure is 20 % more.'
+    """
+    failing = "FAILS: " if verdict.fails else ""
+    computed = f", computed {verdict.computed}" if verdict.computed else ""
+    named = f" ({verdict.convention})" if verdict.convention else ""
+    rest = f", residual {verdict.residual}" if verdict.residual and "**" in verdict.printed + verdict.residual else ""
+    why = f" {verdict.why[0].upper()}{verdict.why[1:].rstrip('.')}." if verdict.why else ""
+    known = ", declared" if verdict.declared and not verdict.fails else ""
+    return f"{failing}printed {verdict.printed}{computed}: {verdict.verdict}{named}{known}{rest}.{why}"
+
+
+def unchecked(verdicts: Sequence[Verdict]) -> Iterator[Facts]:
+    """The cells without a verdict, those together that lack the same."""
+    missing: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.verdict == UNCHECKED:
+            missing.setdefault(verdict.why, []).append(verdict.cell)
+    for why, cells in missing.items():
+        yield Facts(f"unchecked, {why}", tuple(cells))
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
@@ -52,19 +76,6 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     counts = Counter(verdict.verdict for verdict in verdicts)
     rest = (f"{count} {name}" for name, count in counts.items() if name != REPRODUCES)
     return ", ".join([f"{counts[REPRODUCES]} of {len(verdicts)} reproduces", *rest])
-
-
-def grid(title: str, verdicts: Sequence[Verdict]) -> Grid:
-    """Verdicts as a table."""
-    return Grid(title, HEAD, tuple(_line(verdict) for verdict in verdicts))
-
-
-def _line(verdict: Verdict) -> tuple[str | Code, ...]:
-    said = f"{verdict.verdict} (declared)" if verdict.declared else verdict.verdict
-    said = f"FAILS: {said}" if verdict.fails else said
-    return (
-        verdict.cell, verdict.printed, verdict.computed, said, verdict.convention, verdict.residual, verdict.why,
-    )  # fmt: skip
 
 
 def faults_page(planted: Mapping[str, Sequence[Fault]]) -> Document:

@@ -9,7 +9,7 @@ from symflops.arithmetic import at_most, divide
 from symflops.claims.figures import figure
 from symflops.claims.readings import NO_VALUE, claims, stated_conventions
 from symflops.claims.scope import Range, Scope, read
-from symflops.claims.shown import percent, shown
+from symflops.claims.shown import compared, percent, shown
 from symflops.claims.table import EMPTY, Row, Table
 from symflops.claims.verdict import INCONSISTENT, REPRODUCES, UNCHECKED, Verdict
 from symflops.grammar import names
@@ -26,8 +26,11 @@ def base(table: Table, row: Row, name: str, printed: str) -> Verdict:
 def related(table: Table, row: Row, relation: str) -> Iterator[Verdict]:
     """Whether the cells of a row fit each other; nothing where the row lacks one of them."""
     left, _, right = (part.strip() for part in relation.partition("="))
-    cells = sorted((names(read(left)) | names(read(right))) & _columns(table))
-    if not cells or any(row.cells.get(name, "") in EMPTY for name in cells):
+    asked = names(read(left)) | names(read(right))
+    models = {table.models[name.partition(".")[0]].named_by for name in asked if name.partition(".")[0] in table.models}
+    wanted = (asked & _columns(table) - table.definitions.keys()) | models - {""}
+    cells = sorted(asked & row.cells.keys())
+    if not cells or any(row.cells.get(name, "") in EMPTY for name in wanted):
         return
     printed = ", ".join(f"{name} {row.cells[name]}" for name in cells)
     found = base(table, row, f"{left} = {right}", printed)
@@ -47,7 +50,8 @@ def _compared(found: Verdict, one: Range, two: Range) -> Verdict:
     if at_most(one.low, two.high) and at_most(two.low, one.high):
         return replace(sides, verdict=REPRODUCES)
     off = percent(divide(one.middle, two.middle) - 1) if two.middle else "not 0"
-    return replace(sides, verdict=INCONSISTENT, residual=off, why=f"the left side is {off} of the right")
+    said = compared(divide(one.middle, two.middle) - 1) if two.middle else "not"
+    return replace(sides, verdict=INCONSISTENT, residual=off, why=f"the left side is {said} the right")
 
 
 def unsaid(table: Table, row: Row, used: set[str]) -> Iterator[Verdict]:

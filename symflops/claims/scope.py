@@ -124,7 +124,8 @@ class Scope:
 
     def _size(self, model: str, size: str, choose: Callable[[str, Figure], Value], own: str, depth: int) -> Fraction:
         """A size of a model: as the file says, by the notation's letter, by its own name, of the named model."""
-        known = {**_letters(self.table), **self.table.models[model].sizes}
+        letters = {each: letter for each, letter in _letters(self.table).items() if self._says(letter)}
+        known = {**letters, **self.table.models[model].sizes}
         if size in known:
             found = self._at(read(known[size]), choose, own, depth + 1)
         elif size in self.row.cells or size in self.table.definitions:
@@ -138,6 +139,10 @@ class Scope:
         if not isinstance(found, Fraction):
             raise FormulaError(f"{size} is no exact number")
         return found
+
+    def _says(self, name: str) -> bool:
+        """Whether the row or the file gives a name."""
+        return self.row.cells.get(name, "") not in EMPTY or name in self.table.definitions
 
     def network(self, model: str) -> Network:
         """The network of a model in this row."""
@@ -158,6 +163,9 @@ def measured(table: Table, row: Row | None, name: str, chosen: Convention) -> Ex
     if model not in table.models:
         raise Missing(name)
     label, cells = ("", {}) if row is None else (row.label, row.cells)
+    named_by = table.models[model].named_by
+    if named_by and cells.get(named_by, "") in EMPTY:
+        raise Missing(named_by)
     return measure(network_of(table.models[model], cells), tuple(path), chosen, label)
 
 

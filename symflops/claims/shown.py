@@ -64,3 +64,12 @@ def percent(ratio: Value) -> str:
     ('+4.7 %', '-33.3 %')
     """
     return f"{float(ratio) * 100:+.3g} %"
+
+
+def compared(ratio: Value) -> str:
+    """A relative difference in words.
+
+    >>> compared(Fraction(47, 1000)), compared(Fraction(-1, 3))
+    ('4.7 % more than', '33.3 % less than')
+    """
+    return f"{percent(ratio).lstrip('+-')} {'less' if ratio < 0 else 'more'} than"

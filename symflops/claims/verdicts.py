@@ -19,7 +19,7 @@ from symflops.claims.proving import prove_cell, prove_formulas
 from symflops.claims.readings import NO_VALUE, claims, other_units, others, range_of, stated
 from symflops.claims.relations import base, inputs, related, unsaid
 from symflops.claims.scope import Missing, Range, Scope, is_priced
-from symflops.claims.shown import percent, shown
+from symflops.claims.shown import compared, shown
 from symflops.claims.table import UNKNOWN, Column, Row, Table
 from symflops.claims.verdict import ANOTHER, DIFFERS, INCONSISTENT, REPRODUCES, Verdict
 
@@ -84,7 +84,7 @@ def _otherwise(
         if other is not None and printed.holds(other.low, other.high):
             why = f"{shown(other.middle, printed)} under {reading.name}; {wrong.computed} as stated"
             yield replace(wrong, verdict=ANOTHER, convention=reading.name, why=why)
-    for unit, meaning in other_units(printed):
+    for unit, meaning in other_units(printed) if not claim.unit else ():
         if figure(row.cells[column], unit).holds(computed.low, computed.high):
             yield replace(wrong, verdict=ANOTHER, convention=meaning, why=f"it reproduces where {meaning}")
 
@@ -92,8 +92,8 @@ def _otherwise(
 def _why(printed: Figure, computed: Range) -> str:
     """How far off a figure is, and what the printed figures that the computed one rests on allow."""
     middle = computed.middle
-    off = percent(divide(subtract(printed.value, middle), middle)) if middle else "not 0"
-    said = [f"printed is {off} of computed"]
+    off = compared(divide(subtract(printed.value, middle), middle)) if middle else "not"
+    said = [f"the printed figure is {off} the computed one"]
     last = 2 * printed.half
     if at_most(printed.value, middle) and at_most(middle, printed.value + last):
         said.append("it is cut off after its last digit, not rounded")

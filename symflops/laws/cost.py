@@ -6,7 +6,7 @@
 >>> cost = Cost("6N", six_n, Claims("flops", phase="training", per="token", counts=frozenset({"qkv"})))
 >>> case = Case(architecture("gpt2"), n_seq=1024)
 >>> cost.of(case), cost.of(case.with_sizes(n_layer=24)) - cost.of(case)
-(510322176, 510313...)
+(510336000, 510326784)
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Case:
 class Claims:
     """What a cost function says that it counts; a law is asked of it only if it claims as much.
 
-    ``phase`` is forward, backward or training; ``per`` what the number is for; ``pairs`` which pairs of queries and keys
+    ``phase`` is forward, backward or training; ``per`` what the number is for; ``pairs`` which pairs of tokens
     attention pays for; ``unit`` FLOPs or multiply-accumulates; ``counts`` the roles of operations that it pays for, by
     default all that hold a matmul. ``families`` are the model_types that it is for.
     """

@@ -37,13 +37,14 @@ TARGETS = ("q", "v")
 """What the paper adapts: the projections to queries and values (section 4.2)."""
 
 
-def frozen(network: Expr) -> Expr:
+def frozen(network: Expr, kept: frozenset[str] = frozenset()) -> Expr:
     """The network with no parameter trained: no weight gradient is computed, and no input is kept for one.
 
     What an input needs of gradients is still declared: those of trained parameters below pass through frozen layers.
+    Operands that are ``kept`` stay trained: of ``bias``, what BitFit trains (Ben Zaken et al. 2021, arXiv:2106.10199).
     """
     owners = {use.operation for use in uses(network) if use.operation.parameters}
-    return network.xreplace({operation: _without_gradients(operation, _weights(operation)) for operation in owners})
+    return network.xreplace({each: _without_gradients(each, _weights(each) - kept) for each in owners})
 
 
 def _weights(operation: Operation) -> frozenset[str]:

@@ -66,6 +66,28 @@ class _Presentation(MathMLPresentationPrinter):
         super().__init__()
         self.dom.createTextNode = self._text
 
+    def doprint(self, expr: Basic) -> str:
+        around = self.dom.createElement("mrow")
+        around.appendChild(self._print(expr))
+        for each in around.getElementsByTagName("mfenced"):
+            self._in_brackets(each)
+        return str(around.firstChild.toxml())
+
+    def _in_brackets(self, fenced: Any) -> None:
+        """Before 1.14, sympy prints an element of its own for brackets, which browsers no longer know."""
+        signs = [fenced.getAttribute("open") or "(", *[","] * (len(fenced.childNodes) - 1)]
+        for sign, child in zip(signs, list(fenced.childNodes), strict=True):
+            fenced.insertBefore(self._sign(sign), child)
+        fenced.appendChild(self._sign(fenced.getAttribute("close") or ")"))
+        for name in [*fenced.attributes.keys()]:
+            fenced.removeAttribute(name)
+        fenced.tagName = fenced.nodeName = "mrow"
+
+    def _sign(self, said: str) -> Any:
+        found = self.dom.createElement("mo")
+        found.appendChild(self._text(said))
+        return found
+
     def _text(self, said: str) -> Text:
         return self._escaped(unescape(said))
 
