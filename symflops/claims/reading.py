@@ -98,20 +98,22 @@ def _loaded(text: str, where: str) -> Any:
     """Every scalar as the text that stands there, whatever YAML would make of it; no aliases, no key twice."""
     import yaml
 
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the faster, where libyaml is there
     try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
-        if any(isinstance(each, yaml.AliasToken) for each in yaml.scan(text, Loader=yaml.BaseLoader)):
-            raise ClaimFileError(f"{where} is no claim file: it uses an alias (*); write the value out")
-        return _plain(node, where)
+        return _plain(yaml.compose(text, Loader=loader), where, set())
     except yaml.YAMLError as error:
         raise ClaimFileError(f"{where} is no YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ClaimFileError(f"{where} is no claim file: it nests too deep") from None
 
 
-def _plain(node: Any, where: str) -> Any:
+def _plain(node: Any, where: str, seen: set[int]) -> Any:
+    """A node's value; ``seen`` are the nodes that have stood before: an alias is the same node again."""
     import yaml
 
+    if node is not None and id(node) in seen:
+        raise ClaimFileError(f"{where} is no claim file: it uses an alias (*); write the value out")
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         keys = [key.value if isinstance(key, yaml.ScalarNode) else "" for key, _ in node.value]
         twice = [name for name, count in Counter(keys).items() if count > 1]
@@ -119,9 +121,9 @@ def _plain(node: Any, where: str) -> Any:
             line = node.start_mark.line + 1
             what = f"the key {twice[0]!r} stands twice" if twice else "a key is no text"
             raise ClaimFileError(f"{where} is no claim file: {what} in the mapping of line {line}")
-        return {name: _plain(value, where) for name, (_, value) in zip(keys, node.value, strict=True)}
+        return {name: _plain(value, where, seen) for name, (_, value) in zip(keys, node.value, strict=True)}
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(each, where) for each in node.value]
+        return [_plain(each, where, seen) for each in node.value]
     return "" if node is None else str(node.value)
 
 

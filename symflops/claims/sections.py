@@ -1,7 +1,7 @@
 """The last parts of a source's page: its tables, checked, and the mistakes that were found in them.
 
 >>> [section.title for section in checked("kaplan2020")]
-['Checked tables']
+['Checked tables', 'Mistakes found']
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Tables verified: every verdict, and whether the file declares what does not reproduce.
 
->>> report = verify("kaplan2020")
+>>> report = verify("kaplan2020_table1")
 >>> report.holds, sorted({verdict.verdict for verdict in report.verdicts})
 (True, ['reproduces'])
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -134,28 +135,41 @@ def _mended(table: Table, cell: str, text: str) -> Iterator[Verdict]:
 def _tables(given: str | Path | Table) -> tuple[Table, ...]:
     if isinstance(given, Table):
         return (given,)
-    known = shipped()
-    if isinstance(given, str) and given in known:
-        return (known[given],)
-    of_source = tuple(table for table in known.values() if given and table.source == given)
+    if isinstance(given, str) and given in _files():
+        return (_shipped(given),)
+    of_source = tuple(_shipped(name) for name, source in _files().items() if given and source == given)
     if of_source:
         return of_source
     path = Path(given)
     if isinstance(given, Path) or path.suffix in (".yaml", ".yml", ".json") or (given and path.exists()):
         return (read(path),)
-    raise UnknownName("source, table or file", str(given), [*known, *{table.source for table in known.values()} - {""}])
+    raise UnknownName("source, table or file", str(given), sorted({*_files(), *_files().values()} - {""}))
+
+
+def shipped() -> Mapping[str, Table]:
+    """Every table that comes with symflops, by its id: those of `derivations`."""
+    return {name: _shipped(name) for name in _files()}
+
+
+_SOURCE = re.compile(r"^source:\s*(\w+)", re.MULTILINE)
 
 
 @cache
-def shipped() -> Mapping[str, Table]:
-    """Every table that comes with symflops, by its id: those of `derivations`."""
+def _files() -> Mapping[str, str]:
+    """The source of every table that ships, by the table's id, which is its file's name; none of them is read whole."""
+    found = {path.stem: _SOURCE.search(path.read_text(encoding="utf-8")) for path in sorted(_folder().glob("*.yaml"))}
+    return {name: match[1] if match else "" for name, match in found.items()}
+
+
+@cache
+def _shipped(name: str) -> Table:
+    table = read(_folder() / f"{name}.yaml")
+    if table.id != name:
+        raise ClaimFileError(f"{name}.yaml holds the table {table.id!r}; a file is named after its table")
+    return table
+
+
+def _folder() -> Path:
     import derivations
 
-    folder = Path(derivations.__file__).parent / "tables"
-    found = {}
-    for path in sorted(folder.glob("*.yaml")):
-        table = read(path)
-        if table.id != path.stem:
-            raise ClaimFileError(f"{path} holds the table {table.id!r}; a file is named after its table")
-        found[table.id] = table
-    return found
+    return Path(derivations.__file__).parent / "tables"
