@@ -102,9 +102,9 @@ def _percent(ratio: Expr, digits: int = 1) -> str:
 
 def _identity() -> Section:
     said = prose(
-        "Each parameter is charged 6, so that the token table is paid once, as if a lookup were a matmul; the logits use "
-        "the same table and own nothing. So the paper's count is that of the matmuls that run, forward and backward, and "
-        "of norms' gains beside it. What is left over against the matmuls: "
+        "Each parameter is charged 6, so that the token table is paid once, as if a lookup were a matmul; the logits "
+        "use the same table and own nothing. So the paper's count is that of the matmuls that run, forward and "
+        "backward, and of norms' gains beside it. What is left over against the matmuls: "
     )  # fmt: skip
     left = factor(training(PALM) - training(TORCH))
     return Section("Identity", (said, Forms((("C - C of matmuls", left),))))
@@ -175,10 +175,10 @@ def _dropped() -> Section:
     gains = params(of_role(NETWORK, "norm"))
     said = prose(
         "Table 1 leaves out the gains of norms, ", factor(gains), ": at 540B they are ", at(gains, "540B"),
-        f" of {int(at(params(NETWORK), '540B')):,}, and the last digit printed, 540.35 billion, is of the count without "
-        "them. Table 21 gives training compute as 6 times nominal parameters times tokens, Table 22 as 6 N + 12 L H Q T "
-        f"with the parameters as they are: for 8B {float(6 * 8 * 780 / 1000):.1f} and "
-        f"{float(at(training(PALM), '8B')) * 780e9 / 1e21:.1f} zettaFLOPs, because it has 8.63 billion parameters, and "
-        f"attention is {_percent(at(share(CONTEXT, training(PALM)), '8B'))} of the work."
+        f" of {int(at(params(NETWORK), '540B')):,}, and the last digit printed, 540.35 billion, is of the count "
+        "without them. Table 21 gives training compute as 6 times nominal parameters times tokens, Table 22 as "
+        f"6 N + 12 L H Q T with the parameters as they are: for 8B {float(6 * 8 * 780 / 1000):.1f} and "
+        f"{float(at(training(PALM), '8B')) * 780e9 / 1e21:.1f} zettaFLOPs, because it has 8.63 billion parameters, "
+        f"and attention is {_percent(at(share(CONTEXT, training(PALM)), '8B'))} of the work."
     )  # fmt: skip
     return Section("What was dropped", (said,))
