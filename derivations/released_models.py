@@ -5,8 +5,9 @@ same tensors. Sources are named in the rows of the table and in symflops/archite
 
 >>> residual(general(Shape(tables=1, per_layer=4)), of_family("gemma2-9b"))
 0
->>> residual(general(Shape(tables=1)), of_family("qwen2.5-3b"))  # without the biases of queries, keys and values
--d_head*n_layer*(n_head + 2*n_kv_head)
+>>> unbiased = general(Shape(tables=1)).subs(d_head, d_model / n_head)
+>>> residual(unbiased, of_family("qwen2.5-3b"))  # the biases of queries, keys and values
+-d_model*n_layer*(n_head + 2*n_kv_head)/n_head
 """
 
 from __future__ import annotations
