@@ -23,6 +23,7 @@ from symflops.derivation import (
     specialise,
     start,
 )
+from symflops.documents import prose
 from symflops.layers.attention import Heads, attention_core, fused_qkv, project
 from symflops.layers.embedding import LEARNED, de_embedding, embedding
 from symflops.layers.feedforward import plain_feedforward
@@ -33,10 +34,18 @@ from symflops.networks import Tied
 from symflops.notation import d_attn, d_ff, d_model, n_batch, n_ctx, n_head, n_layer, n_seq, n_vocab
 from symflops.proof import residual
 
+OPENING = (
+    prose(
+        "The table counts the parameters of a decoder and the FLOPs of its forward pass, for one token. Here it is the "
+        "sum of six operations, each declared by what it computes; every figure below measures them. Biases, norms "
+        "and residual additions are left out, as in the table. Heads share ",
+        d_attn,
+        " among them, and cancel.",
+    ),
+)
 CITATION = "Kaplan et al., Scaling Laws for Neural Language Models, 2020, arXiv:2001.08361, Table 1"
 
-# The six operations. The table leaves out biases, norms and residual additions. It does not mention heads: they share
-# d_attn among them, and cancel.
+# The six operations. The table does not mention heads.
 _HEADS = Heads(n_head, n_head, d_attn / n_head)
 embed = embedding(LEARNED)
 qkv = fused_qkv(_HEADS, NO_BIAS)
@@ -69,7 +78,7 @@ def derive(given: str | Convention = KAPLAN) -> Derivation:
     chosen = convention(given)
     base = derive_network("kaplan2020", "Kaplan et al. 2020, Table 1", CITATION, NETWORK, chosen, TOKENS)
     steps = (*base.steps, *paper_steps(base)) if chosen == KAPLAN else base.steps
-    return Derivation(**{**vars(base), "steps": steps, "notes": notes()})
+    return Derivation(**{**vars(base), "steps": steps, "notes": notes(), "opening": OPENING})
 
 
 def paper_steps(base: Derivation) -> tuple[Step, ...]:

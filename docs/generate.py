@@ -11,6 +11,8 @@ from pathlib import Path
 from derivations.kaplan2020 import derive
 from symflops.architectures import FAMILIES, architecture, presets
 from symflops.certified import Entry, certified
+from symflops.claims import verify
+from symflops.claims.overview import overview
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
@@ -97,6 +99,11 @@ def kaplan() -> str:
     return render(derive(), "markdown").rstrip()
 
 
+def verdicts() -> str:
+    """Every table that ships, and the mistakes that were found."""
+    return overview(verify()).show("markdown")
+
+
 def families() -> str:
     """Every family written by hand, and how each of its closed forms is known to be its code's."""
     found = list(proofs())
@@ -154,6 +161,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "kaplan2020.md": kaplan,
     "gallery.md": gallery,
     "families.md": families,
+    "verdicts.md": verdicts,
 }
 
 

@@ -218,3 +218,18 @@ def test_faults_are_caught_where_a_claim_speaks() -> None:
     assert not any(fault.caught for fault in found if not fault.spoken)
     declared = replace(table, rows=(replace(table.rows[0], cells={**table.rows[0].cells, "x": "11"}),))
     assert not any(fault.caught for fault in plant(declared) if fault.cell == "a/lr")
+
+
+def test_errata_of_formulas_and_of_other_readings() -> None:
+    text = FORMULA.replace("FORMULA", "11*L*d**2") + (
+        "errata: [{cell: N, printed: 11*L*d**2, should_read: SHOULD, why: a slip}]\n"
+    )
+    assert not verdicts(text.replace("SHOULD", "12*L*d**2"))["N"].fails
+    assert verdicts(text.replace("SHOULD", "13*L*d**2"))["N"].fails
+    another = """
+columns: {x: {equals: 3*n, under: {two of them: 2*n}}}
+rows: [{n: 5, x: 10}]
+errata: [{cell: 5/x, printed: "10", why: two are meant}]
+"""
+    found = verdicts(another)["5/x"]
+    assert found.verdict == ANOTHER and found.declared and not found.fails

@@ -35,6 +35,8 @@ def conclusion(report: Report) -> str:
 
 def _of(table: Table, verdicts: Sequence[Verdict]) -> Iterator[Block]:
     yield Prose(f"{table.id}: {table.title} ({table.cited}): {summary(verdicts)}")
+    if table.about:
+        yield Prose(table.about)
     shown = [verdict for verdict in verdicts if verdict.verdict not in (REPRODUCES, UNCHECKED) or verdict.fails]
     shown += [verdict for verdict in verdicts if verdict.verdict == UNCHECKED]
     if shown:

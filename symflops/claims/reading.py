@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from symflops.claims.drafting import draft, is_bare
 from symflops.claims.models import MEASURES
 from symflops.claims.table import UNKNOWN, Column, Erratum, Formula, Model, Row, Table
 from symflops.conventions import convention
@@ -37,26 +38,42 @@ class ClaimFileError(SymflopsError):
 
 def read(path: Path) -> Table:
     """The table of a claim file. Raises `ClaimFileError` in one line that says where and what is wrong."""
+    return read_text(_text(path), str(path))
+
+
+def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _LARGEST:
             raise ClaimFileError(f"{path} is larger than {_LARGEST:,} bytes; split it into several tables")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ClaimFileError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise ClaimFileError(f"{path} is no UTF-8 text: {error}") from None
-    return read_text(text, str(path))
 
 
 def read_text(text: str, where: str = "the text") -> Table:
-    """The table that a text in YAML describes."""
-    data = _loaded(text, where)
-    for error in sorted(_validator().iter_errors(data), key=lambda error: (len(error.path), str(error.path))):
+    """The table that a text in YAML describes; a bare table is drafted into one first."""
+    return _table(_valid(_loaded(text, where), where), where)
+
+
+def drafted(path: Path) -> str:
+    """The claim file, as YAML, that a bare table is read as, for its author to go on from."""
+    import yaml
+
+    data = _valid(_loaded(_text(path), str(path)), str(path))
+    return str(yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=120))
+
+
+def _valid(data: Any, where: str) -> Mapping[str, Any]:
+    """The same, drafted if it is a bare table. Raises `ClaimFileError` where it does not fit the schema."""
+    whole: Mapping[str, Any] = draft(data) if is_bare(data) else data
+    for error in sorted(_validator().iter_errors(whole), key=lambda error: (len(error.path), str(error.path))):
         place = "/".join(map(str, error.absolute_path))
         said = " ".join(error.message.split())
         shown = said if len(said) < 160 else f"{said[:157]}..."
         raise ClaimFileError(f"{where} is no claim file: {f'{place}: ' if place else ''}{shown}; see docs/claims.md")
-    return _table(data, where)
+    return whole
 
 
 @cache

@@ -42,8 +42,7 @@ class Verdict:
     @property
     def fails(self) -> bool:
         """Whether it is a difference that the file does not declare, or a declared one that is none."""
-        wrong = self.verdict in (DIFFERS, INCONSISTENT)
-        return wrong != self.declared and self.verdict != UNCHECKED
+        return self.verdict == REPRODUCES if self.declared else self.verdict in (DIFFERS, INCONSISTENT)
 
     def as_json(self) -> dict[str, str | None]:
         """The plain values that ``symflops verify --json`` lists.

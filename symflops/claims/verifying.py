@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from symflops.claims.proving import prove_formulas
 from symflops.claims.reading import ClaimFileError, read
 from symflops.claims.table import Erratum, Row, Table
 from symflops.claims.verdict import REPRODUCES, UNCHECKED, VERDICTS, Verdict
@@ -109,17 +110,25 @@ def _both(one: str, other: str) -> str:
 
 
 def _corrected(table: Table, verdict: Verdict, erratum: Erratum) -> bool:
-    """Whether the cell reproduces as the file says that it should read."""
+    """Whether the cell, or the formula, reproduces as the file says that it should read."""
     if not erratum.should_read:
         return True
+    if verdict.cell in table.formulas:
+        stated = replace(table.formulas[verdict.cell], states=erratum.should_read)
+        again: Iterable[Verdict] = prove_formulas(replace(table, formulas={**table.formulas, verdict.cell: stated}))
+    else:
+        again = _mended(table, verdict.cell, erratum.should_read)
+    return any(each.cell == verdict.cell and each.verdict == REPRODUCES for each in again)
+
+
+def _mended(table: Table, cell: str, text: str) -> Iterator[Verdict]:
+    """The verdicts of a cell's row with another text in the cell."""
+    label, _, column = cell.rpartition("/")
     for number, row in enumerate(table.rows):
-        label, _, column = verdict.cell.rpartition("/")
         if row.label == label and column in row.cells:
-            mended = Row(row.label, {**row.cells, column: erratum.should_read}, row.equals)
+            mended = Row(row.label, {**row.cells, column: text}, row.equals)
             rows = (*table.rows[:number], mended, *table.rows[number + 1 :])
-            again = judge_row(replace(table, rows=rows), mended)
-            return any(each.cell == verdict.cell and each.verdict == REPRODUCES for each in again)
-    return False
+            yield from judge_row(replace(table, rows=rows), mended)
 
 
 def _tables(given: str | Path | Table) -> tuple[Table, ...]:

@@ -14,6 +14,7 @@ from symflops.cli.check import check
 from symflops.cli.compare import compare
 from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
+from symflops.cli.explain import explain
 from symflops.cli.trace import trace
 from symflops.cli.verify import verify
 from symflops.errors import SymflopsError, UnknownName
@@ -34,7 +35,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, trace, verify):
+for command in (check, compare, derive, evaluate, explain, trace, verify):
     symflops.add_command(command)
 
 

@@ -9,7 +9,7 @@ Formulas break between factors and at signs, also inside parentheses: a closed f
 
 from __future__ import annotations
 
-from sympy import Expr
+from sympy import Expr, Symbol
 
 from symflops.documents import (
     Block,
@@ -25,9 +25,9 @@ from symflops.documents import (
     Table,
 )
 from symflops.render.document_text import listed
-from symflops.render.latex import breakable, named, prose, verbatim
-from symflops.render.latex_tables import cell, longtable
-from symflops.render.wording import chains, reason
+from symflops.render.latex import breakable, named, prose, quantity, verbatim
+from symflops.render.latex_tables import cell, longest, longtable
+from symflops.render.wording import chains, is_symbol, reason
 from symflops.steps import Step
 
 _HEAD = (
@@ -36,10 +36,8 @@ _HEAD = (
     r"\setlength{\parindent}{0pt}\setlength{\parskip}{6pt}\setlength{\LTpre}{6pt}\setlength{\LTpost}{6pt}",
     r"\begin{document}", r"\raggedright\sloppy",
 )  # fmt: skip
-_STEPS = (
-    r"\begin{longtable}{@{}>{\raggedleft\arraybackslash}p{0.12\linewidth}@{\;}c@{\;}"
-    r">{\raggedright\arraybackslash}p{0.84\linewidth}@{}}"
-)
+_LINE = 46
+"""How wide a line of the page is, in em."""
 
 
 def article(document: Document) -> str:
@@ -76,22 +74,27 @@ def _block(block: Block) -> str:
 
 
 def _form(name: str, form: Expr) -> str:
-    return rf"\hangindent=2em ${named(name)} = {breakable(form)}$" if name else rf"\hangindent=2em ${breakable(form)}$"
+    shown = rf"${named(name)} = {breakable(form)}$" if is_symbol(name) else rf"{prose(name)} $= {breakable(form)}$"
+    return rf"\hangindent=2em {shown}" if name else rf"\hangindent=2em ${breakable(form)}$"
 
 
 def _steps(steps: tuple[Step, ...]) -> str:
     """Equations aligned at their signs, which break over lines and pages; below each, why it follows."""
     if not steps:
         return ""
-    lines = (_step(quantity, step) for quantity, step in chains(steps))
-    return "\n".join([_STEPS, *lines, r"\end{longtable}"])
+    quantities = (Symbol(step.quantity) if is_symbol(step.quantity) else step.quantity for step in steps)
+    first = max(map(longest, quantities)) / _LINE
+    columns = rf"@{{}}>{{\raggedleft\arraybackslash}}p{{{first:.3f}\linewidth}}@{{\;}}c@{{\;}}"
+    rest = rf">{{\raggedright\arraybackslash}}p{{{0.95 - first:.3f}\linewidth}}@{{}}"
+    lines = (_step(name, step) for name, step in chains(steps))
+    return "\n".join([rf"\begin{{longtable}}{{{columns}{rest}}}", *lines, r"\end{longtable}"])
 
 
-def _step(quantity: str, step: Step) -> str:
+def _step(name: str, step: Step) -> str:
     shown = " = ".join(breakable(each) for each in (step.terms, step.expression) if each is not None)
     sign = "=" if step.dropped == 0 else r"\approx"
-    name = f"${named(quantity)}$" if quantity else ""
-    return rf"{name} & ${sign}$ & ${shown}$ \\*" + "\n" + rf" & & {{\small {cell(reason(step))}}} \\[4pt]"
+    line = rf"{{}}{quantity(name) if name else ''} & ${sign}$ & ${shown}$ \\*"
+    return line + "\n" + rf" & & {{\small {cell(reason(step))}}} \\[4pt]"
 
 
 def _remarks(remarks: tuple[tuple[str, Cell], ...]) -> str:

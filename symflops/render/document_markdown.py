@@ -30,7 +30,7 @@ from symflops.documents import (
     plain,
 )
 from symflops.render.document_text import listed, step_text
-from symflops.render.wording import reason, spelled
+from symflops.render.wording import printable, reason, spelled
 
 _SIGN = re.compile(r"[\\`*\[\]<|$~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 _START = re.compile(r"^(\s*)([#>+-]|\d+(?=[.)]\s)|=)")
@@ -38,7 +38,7 @@ _START = re.compile(r"^(\s*)([#>+-]|\d+(?=[.)]\s)|=)")
 
 def markdown(document: Document) -> str:
     """Markdown of the whole document."""
-    return "\n\n".join([f"# {escaped(document.title)}", *map(_block, document.blocks)]) + "\n"
+    return printable("\n\n".join([f"# {escaped(document.title)}", *map(_block, document.blocks)])) + "\n"
 
 
 def escaped(text: str) -> str:

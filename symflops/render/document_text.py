@@ -28,14 +28,14 @@ from symflops.documents import (
     plain,
 )
 from symflops.render.plain import table, terminal_width, wrapped
-from symflops.render.wording import NONE, reason
+from symflops.render.wording import NONE, printable, reason
 from symflops.steps import Step
 
 
 def text(document: Document, width: int | None = None) -> str:
     """Plain text of so many letters a line, by default the terminal's."""
     room = width or terminal_width()
-    return "\n\n".join([document.title, *(_block(block, room) for block in document.blocks)]) + "\n"
+    return printable("\n\n".join([document.title, *(_block(block, room) for block in document.blocks)])) + "\n"
 
 
 def json_text(document: Document) -> str:

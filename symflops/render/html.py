@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape, unescape
 from typing import Any
 from xml.dom.minidom import Text
@@ -12,7 +11,7 @@ from sympy.core.alphabets import greeks
 from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
-from symflops.render.wording import name_parts
+from symflops.render.wording import is_symbol, name_parts, printable
 
 STYLE = (
     ":root{color-scheme:light dark;--line:#bbb;--why:#555;--paper:#fff;--ink:#111}"
@@ -27,8 +26,6 @@ STYLE = (
 )
 """The style of every page."""
 _LONG = 60
-# Control characters, which XML does not allow even by their number.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def words(text: str) -> str:
@@ -37,7 +34,7 @@ def words(text: str) -> str:
     >>> words("a < b & c")
     'a &lt; b &amp; c'
     """
-    return escape(_FORBIDDEN.sub("", text))
+    return escape(printable(text))
 
 
 def formula(expression: Basic) -> str:
@@ -69,12 +66,34 @@ class _Presentation(MathMLPresentationPrinter):
         super().__init__()
         self.dom.createTextNode = self._text
 
+    def doprint(self, expr: Basic) -> str:
+        around = self.dom.createElement("mrow")
+        around.appendChild(self._print(expr))
+        for each in around.getElementsByTagName("mfenced"):
+            self._in_brackets(each)
+        return str(around.firstChild.toxml())
+
+    def _in_brackets(self, fenced: Any) -> None:
+        """Before 1.14, sympy prints an element of its own for brackets, which browsers no longer know."""
+        signs = [fenced.getAttribute("open") or "(", *[","] * (len(fenced.childNodes) - 1)]
+        for sign, child in zip(signs, list(fenced.childNodes), strict=True):
+            fenced.insertBefore(self._sign(sign), child)
+        fenced.appendChild(self._sign(fenced.getAttribute("close") or ")"))
+        for name in [*fenced.attributes.keys()]:
+            fenced.removeAttribute(name)
+        fenced.tagName = fenced.nodeName = "mrow"
+
+    def _sign(self, said: str) -> Any:
+        found = self.dom.createElement("mo")
+        found.appendChild(self._text(said))
+        return found
+
     def _text(self, said: str) -> Text:
         return self._escaped(unescape(said))
 
     def _escaped(self, said: str) -> Text:
         node = Text()
-        node.data, node.ownerDocument = _FORBIDDEN.sub("", said), self.dom
+        node.data, node.ownerDocument = printable(said), self.dom
         return node
 
     def _print_Symbol(self, sym: Symbol, style: str = "plain") -> Any:
@@ -98,7 +117,7 @@ class _Presentation(MathMLPresentationPrinter):
 def quantity(name: str) -> str:
     """The name of a quantity.
 
-    >>> quantity("C_forward")
-    '<math><msub><mi>C</mi><mi>forward</mi></msub></math>'
+    >>> quantity("C_forward"), quantity("bytes of a cache")
+    ('<math><msub><mi>C</mi><mi>forward</mi></msub></math>', 'bytes of a cache')
     """
-    return _math(Symbol(name))
+    return _math(Symbol(name)) if is_symbol(name) else words(name)

@@ -15,7 +15,7 @@ from sympy.core.alphabets import greeks
 from sympy.printing.latex import LatexPrinter, latex, translate
 
 from symflops.documents import Code
-from symflops.render.wording import name_parts, spelled
+from symflops.render.wording import is_symbol, name_parts, spelled
 
 _SPECIAL = {
     **{letter: rf"\{letter}" for letter in "_%&#${}"},
@@ -39,8 +39,9 @@ _SIGNS = {
     "⊕": "oplus", "⊗": "otimes", "∪": "cup", "∩": "cap", "⊂": "subset", "∧": "wedge", "∨": "vee", "¬": "neg",
     "✓": "surd", "✗": "times", "⋯": "cdots", "ϵ": "epsilon", "µ": "mu",
 }  # fmt: skip
-_TYPED = "àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿßăąćčďđęěğıľłńňőŕřśšşťţůűźžżœ–—‘’“”…•§¡¿„‚«»€"
-"""What the encodings of the page set as they are, in upper case too."""
+_LETTERS = "àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿßăąćčďđęěğıľłńňőŕřśšşťţůűźžżœ–—‘’“”…•§¡¿„‚«»€"
+_TYPED = frozenset(_LETTERS + _LETTERS.upper())
+"""What the encodings of the page set as they are."""
 _BREAK = "\x00"
 _LONG_WORD, _PIECES = re.compile(r"[^\s*./:_,(]{24,}"), re.compile(r"\S{1,8}")
 _LIGATURES = re.compile(r"(?<=-)(?=-)|(?<=,)(?=,)|(?<=')(?=')")
@@ -111,6 +112,15 @@ def named(name: str) -> str:
     return f"{shown}_{{{below if below.isdigit() or len(below) == 1 else _upright(below)}}}"
 
 
+def quantity(name: str) -> str:
+    """The name of a quantity, as a formula or in words.
+
+    >>> print(quantity("N"), quantity("bytes of a cache"))
+    $N$ bytes of a cache
+    """
+    return f"${named(name)}$" if is_symbol(name) else prose(name)
+
+
 def _upright(words: str) -> str:
     """
     >>> print(_upright("a b"), _upright("50%"))
@@ -158,7 +168,7 @@ def _letter(letter: str) -> str:
         return _SPECIAL[letter]
     if letter in _SIGNS:
         return rf"\ensuremath{{\{_SIGNS[letter]}}}"
-    if " " <= letter <= "~" or letter.lower() in _TYPED:
+    if " " <= letter <= "~" or letter in _TYPED:
         return letter
     return _rare(letter)
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sympy import Add, Basic, Expr, Mul, Pow, S, fraction
+from sympy import Add, Basic, Expr, Mul, Pow, S, Symbol, fraction
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFunction
 
 from symflops.documents import Cell, Code, Piece, Table, division, pieces
 from symflops.render.latex import LONG_FRACTION, breakable, prose, verbatim
-from symflops.render.wording import spelled
+from symflops.render.wording import is_symbol, spelled
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def longtable(table: Table) -> str:
 
 
 def _line(cells: Sequence[Cell]) -> str:
-    return " & ".join(map(cell, cells)) + r" \\"
+    # What begins with a star or a bracket would be read as an argument of the line break before it.
+    return "{}" + " & ".join(map(cell, cells)) + r" \\"
 
 
 def cell(shown: Cell) -> str:
@@ -87,7 +88,7 @@ def _columns(shares: Sequence[float]) -> str:
 
 def _fitted(columns: Sequence[Sequence[Cell]]) -> tuple[_Layout, list[float]]:
     """The first layout in which every column has room, and what part of the line each column gets."""
-    least = [max(map(_longest, column)) + _SAFETY for column in columns]
+    least = [max(map(longest, column)) + _SAFETY for column in columns]
     asked = [max(max(map(_width, column)) - fewest, 0) for column, fewest in zip(columns, least, strict=True)]
     needed = sum(least) + min(_ROOM, sum(asked))
     layout = next((each for each in _LAYOUTS if needed <= _room(each, len(columns))), _LAYOUTS[-1])
@@ -126,7 +127,7 @@ def _words_width(text: str) -> float:
     return sum(_WIDTHS.get(letter, _LETTER) for letter in text)
 
 
-def _longest(shown: Cell) -> float:
+def longest(shown: Cell) -> float:
     """About how wide the widest part is that does not break, in em."""
     return max(map(_longest_part, pieces(shown)), default=0)
 
@@ -163,7 +164,8 @@ def _unbroken(expression: Basic) -> int:
         return _of_product(expression)
     if isinstance(expression, Pow) and isinstance(expression.base, Add) and expression.exp.is_positive:
         return _unbroken(expression.base) + 2
-    return len(str(expression))
+    # A symbol that is no name, such as of a foreign config, is set as a text.
+    return len(str(expression)) * (2 if isinstance(expression, Symbol) and not is_symbol(expression.name) else 1)
 
 
 def _of_product(expression: Expr) -> int:

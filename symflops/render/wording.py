@@ -9,6 +9,7 @@ from symflops.documents import Code, Piece
 from symflops.notation import TERMS
 from symflops.steps import Step
 
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 NONE = "none"
 """What an empty list of facts says."""
 _TERM = re.compile(r"(\w)_\{\\mathrm\{(.+)\}\}")
@@ -17,6 +18,15 @@ _NAME = re.compile(r"([^\W\d_]+)(?:_(\w+)|(\d+))?")
 _FORMULA = re.compile(
     r"[\w*/+()^.]*\b(?:" + "|".join(map(re.escape, TERMS)) + r")\b[\w*/+()^.]*(?: [+-] [\w*/+()^]*[\w)])*"
 )
+
+
+def printable(text: str) -> str:
+    """Text without what no page may hold: control characters, which a terminal obeys and XML forbids.
+
+    >>> printable("a\\x1b[31m\\nb")
+    'a[31m\\nb'
+    """
+    return _CONTROL.sub("", text)
 
 
 def name_parts(name: str) -> tuple[str, str]:
@@ -30,6 +40,11 @@ def name_parts(name: str) -> tuple[str, str]:
         return known[1], known[2]
     match = _NAME.fullmatch(name)
     return (name, "") if match is None else (match[1], (match[2] or match[3] or "").replace("_", " "))
+
+
+def is_symbol(quantity: str) -> bool:
+    """Whether a quantity is named by a symbol, such as C_forward, and not in words."""
+    return quantity.isidentifier()
 
 
 def spelled(text: str) -> Iterator[str | Code]:

@@ -1,0 +1,108 @@
+"""Someone's cost function as laws see it: what it is called with, and what it claims to count.
+
+>>> from symflops import architecture
+>>> def six_n(case: Case) -> int:
+...     return 6 * case.model.params("non_embedding")
+>>> cost = Cost("6N", six_n, Claims("flops", phase="training", per="token", counts=frozenset({"qkv"})))
+>>> case = Case(architecture("gpt2"), n_seq=1024)
+>>> cost.of(case), cost.of(case.with_sizes(n_layer=24)) - cost.of(case)
+(510336000, 510326784)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Literal
+
+from symflops.architectures import Architecture
+from symflops.derivation import READING_ORDER
+from symflops.errors import SymflopsError
+
+Quantity = Literal["params", "flops", "cache_bytes", "saved_bytes"]
+Pairs = Literal["dense", "exact", "half", "none"]
+
+
+class CostError(SymflopsError):
+    """A cost function that is called as it cannot be, or returns no number."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration that a cost is asked of: a model with its sizes, a batch, and the length of its sequences."""
+
+    model: Architecture
+    n_batch: int = 1
+    n_seq: int = 1
+
+    def with_sizes(self, **sizes: int) -> Case:
+        """The same with other sizes, also of ``n_batch`` and ``n_seq``."""
+        own = {name: sizes.pop(name) for name in ("n_batch", "n_seq") if name in sizes}
+        return replace(self, model=self.model.with_sizes(**sizes) if sizes else self.model, **own)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Every size by its name in the notation."""
+        return {**self.model.sizes, "n_batch": self.n_batch, "n_seq": self.n_seq}
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
+        return f"{self.model.family.name}({sizes})"
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a cost function says that it counts; a law is asked of it only if it claims as much.
+
+    ``phase`` is forward, backward or training; ``per`` what the number is for; ``pairs`` which pairs of tokens
+    attention pays for; ``unit`` FLOPs or multiply-accumulates; ``counts`` the roles of operations that it pays for, by
+    default all that hold a matmul. ``families`` are the model_types that it is for.
+    """
+
+    quantity: Quantity = "flops"
+    phase: Literal["forward", "backward", "training"] = "training"
+    per: Literal["token", "sequence", "batch"] = "token"
+    pairs: Pairs = "dense"
+    unit: Literal["FLOP", "MAC"] = "FLOP"
+    counts: frozenset[str] = frozenset({"qkv", "scores", "mix", "project", "feedforward", "router", "logits"})
+    families: tuple[str, ...] = ("gpt2", "llama")
+
+    def __post_init__(self) -> None:
+        strangers = sorted(self.counts - set(READING_ORDER))
+        if strangers:
+            raise CostError(f"no operation has the role {strangers[0]!r}; roles are {', '.join(READING_ORDER)}")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost function with its name, how it is called with a `Case`, and what it claims."""
+
+    name: str
+    call: Callable[[Case], Any] = field(repr=False)
+    claims: Claims = Claims()
+
+    def of(self, case: Case) -> int | Fraction:
+        """The cost of a case as an exact number.
+
+        Raises `CostError` where the function raises, or returns no finite number.
+        """
+        try:
+            found = self.call(case)
+        except Exception as error:
+            raise CostError(f"{self.name} of {case} raises {type(error).__name__}: {error}") from error
+        return exact(self.name, found)
+
+
+def exact(name: str, number: Any) -> int | Fraction:
+    """A number as an integer or fraction: a float for what it is in binary.
+
+    >>> exact("f", 0.5), exact("f", 3.0)
+    (Fraction(1, 2), 3)
+    """
+    try:
+        fraction = Fraction(int(number)) if hasattr(number, "is_Integer") and number.is_Integer else Fraction(number)
+    except (TypeError, ValueError, OverflowError):
+        raise CostError(f"{name} returns {number!r}, which is no finite number") from None
+    return int(fraction) if fraction.denominator == 1 else fraction
