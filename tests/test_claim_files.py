@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symflops.claims import ClaimFileError, Table, read, read_text, schema
+import derivations
+from symflops.claims import ClaimFileError, Table, read, read_text, schema, shipped
 from symflops.cli import run
 from symflops.errors import SymflopsError
 
@@ -96,6 +97,13 @@ def test_any_text_is_a_table_or_refused(text: str) -> None:
         assert isinstance(read_text(text), Table)
     except SymflopsError as refused:
         assert "\n" not in str(refused).replace("\\n", "")
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_table_that_ships_fits_the_schema_and_cites_its_source(name: str) -> None:
+    path = Path(derivations.__file__).parent / "tables" / f"{name}.yaml"
+    assert read(path) == shipped()[name]
+    assert shipped()[name].source in (*derivations.SOURCES, "")
 
 
 def test_rows_are_named_by_as_few_cells_as_tell_them_apart() -> None:

@@ -41,6 +41,11 @@ def read(path: Path) -> Table:
     return read_text(_text(path), str(path))
 
 
+def read_own(path: Path) -> Table:
+    """The table of a file that comes with symflops: its tests hold it to the schema, once and for all."""
+    return _table(_loaded(_text(path), str(path)), str(path))
+
+
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _LARGEST:

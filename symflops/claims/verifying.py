@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from symflops.claims.proving import prove_formulas
-from symflops.claims.reading import ClaimFileError, read
+from symflops.claims.reading import ClaimFileError, read, read_own
 from symflops.claims.table import Erratum, Row, Table
 from symflops.claims.verdict import REPRODUCES, UNCHECKED, VERDICTS, Verdict
 from symflops.claims.verdicts import judge, judge_row
@@ -146,9 +146,28 @@ def _tables(given: str | Path | Table) -> tuple[Table, ...]:
     raise UnknownName("source, table or file", str(given), sorted({*_files(), *_files().values()} - {""}))
 
 
-def shipped() -> Mapping[str, Table]:
-    """Every table that comes with symflops, by its id: those of `derivations`."""
-    return {name: _shipped(name) for name in _files()}
+class Shipped(Mapping[str, Table]):
+    """Every table that comes with symflops, by its id: those of `derivations`, each read when it is asked for."""
+
+    def __getitem__(self, name: str) -> Table:
+        if name not in _files():
+            raise KeyError(name)
+        return _shipped(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_files())
+
+    def __len__(self) -> int:
+        return len(_files())
+
+
+def shipped() -> Shipped:
+    """Every table that comes with symflops, by its id.
+
+    >>> shipped()["kaplan2020_table1"].source
+    'kaplan2020'
+    """
+    return Shipped()
 
 
 _SOURCE = re.compile(r"^source:\s*(\w+)", re.MULTILINE)
@@ -163,7 +182,7 @@ def _files() -> Mapping[str, str]:
 
 @cache
 def _shipped(name: str) -> Table:
-    table = read(_folder() / f"{name}.yaml")
+    table = read_own(_folder() / f"{name}.yaml")
     if table.id != name:
         raise ClaimFileError(f"{name}.yaml holds the table {table.id!r}; a file is named after its table")
     return table
