@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 
 from symflops.arithmetic import Value, at_most
 from symflops.errors import SymflopsError
@@ -105,6 +106,7 @@ class Figure:
         return replace(self, half=max(self.half, _place_of(self.value, significant) / 2))
 
 
+@lru_cache(maxsize=16_384)
 def figure(text: str, unit: str = "") -> Figure:
     """The figure that a cell of a table prints; ``unit`` is what its column counts in, and goes before its own suffix.
 
