@@ -23,12 +23,12 @@ def page(report: Report) -> Document:
 
 def conclusion(report: Report) -> str:
     """All verdicts in one line."""
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts().items() if count)
+    counts = "; ".join(f"{verdict}: {count:,}" for verdict, count in report.counts().items() if count)
     known = sum(verdict.declared and not verdict.fails for verdict in report.verdicts)
-    declared = f"; {known} declared as errata" if known else ""
-    failing = f"; {len(report.failing)} fail" if report.failing else ""
-    what = f"{len(report.verdicts)} cells of {len(report.tables)} tables"
-    return f"{what}: {counts or 'nothing claimed'}{declared}{failing}."
+    declared = f"; declared as errata: {known}" if known else ""
+    failing = f"; FAILING: {len(report.failing)}" if report.failing else ""
+    tables = "1 table" if len(report.tables) == 1 else f"{len(report.tables)} tables"
+    return f"{len(report.verdicts):,} cells of {tables}. {counts or 'Nothing claimed'}{declared}{failing}."
 
 
 def _of(table: Table, verdicts: Sequence[Verdict]) -> Iterator[Block]:
@@ -71,11 +71,11 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     """How many cells of each verdict.
 
     >>> summary([Verdict("s", "t", "a", "1", "1", REPRODUCES), Verdict("s", "t", "b", "1", "2", "differs")])
-    '1 of 2 reproduces, 1 differs'
+    '1 of 2 cells reproduces, 1 differs'
     """
     counts = Counter(verdict.verdict for verdict in verdicts)
     rest = (f"{count} {name}" for name, count in counts.items() if name != REPRODUCES)
-    return ", ".join([f"{counts[REPRODUCES]} of {len(verdicts)} reproduces", *rest])
+    return ", ".join([f"{counts[REPRODUCES]} of {len(verdicts)} cells reproduces", *rest])
 
 
 def faults_page(planted: Mapping[str, Sequence[Fault]]) -> Document:
