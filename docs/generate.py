@@ -1,4 +1,4 @@
-"""The pages of the docs that are made from the code: conventions, notation, models, Kaplan's table.
+"""The pages of the docs that are made from the code: conventions, notation, models, derivations, verdicts.
 
 Run as `python docs/generate.py` to write them anew; a test fails where a page is not what this makes.
 """
@@ -6,19 +6,21 @@ Run as `python docs/generate.py` to write them anew; a test fails where a page i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from derivations.kaplan2020 import derive
+from derivations import SOURCES, derived
 from symflops.architectures import FAMILIES, architecture, presets
 from symflops.certified import Entry, certified
 from symflops.claims import verify
 from symflops.claims.overview import overview
 from symflops.conventions import CONVENTIONS, Convention
+from symflops.explain.page import listing
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
 from symflops.proved import HEAD, MEANT, proofs
 from symflops.proved import rows as proved_rows
-from symflops.render import render
+from symflops.render import render, render_document
 
 HERE = Path(__file__).parent
 _MADE = "<!-- made by docs/generate.py -->\n"
@@ -94,14 +96,19 @@ def _published() -> str:
     )
 
 
-def kaplan() -> str:
-    """Kaplan's table, as `symflops derive` renders it."""
-    return render(derive(), "markdown").rstrip()
+def derivation(source: str) -> str:
+    """A source, as `symflops derive` renders it."""
+    return render(derived(source), "markdown").rstrip()
 
 
 def verdicts() -> str:
     """Every table that ships, and the mistakes that were found."""
-    return overview(verify()).show("markdown")
+    return overview(verify()).show("markdown").rstrip()
+
+
+def formulas() -> str:
+    """Every convention and published formula that can be explained against another."""
+    return render_document(listing(), "markdown").rstrip()
 
 
 def families() -> str:
@@ -158,10 +165,11 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "conventions.md": conventions,
     "notation.md": notation,
     "models.md": models,
-    "kaplan2020.md": kaplan,
     "gallery.md": gallery,
     "families.md": families,
     "verdicts.md": verdicts,
+    "formulas.md": formulas,
+    **{f"sources/{source}.md": partial(derivation, source) for source in SOURCES},
 }
 
 
