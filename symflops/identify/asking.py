@@ -1,0 +1,94 @@
+"""The question itself: rows, what they count, on which network, and which sizes are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symflops.architectures import Architecture
+from symflops.errors import SizeError, SymflopsError
+from symflops.identify import space
+from symflops.identify.choices import Assignment, Dimension, Option, Rule
+from symflops.identify.counting import Quantity, dimensions_of, quantity
+from symflops.identify.fits import Identified, ranked
+from symflops.identify.known import steps
+from symflops.identify.parts import decoder, of_network
+from symflops.identify.rows import Row, size_name
+from symflops.identify.search import Progress, Space, search
+from symflops.notation import TERMS
+
+_SHAPE = ("n_layer", "d_model")
+
+
+def identify(
+    rows: Sequence[Row],
+    quantity_name: str,
+    unknown: Sequence[str] = (),
+    on: Architecture | None = None,
+    per: str = "any",
+    progress: Progress = lambda done, of: None,
+) -> Identified:
+    """The combinations of choices that reproduce all rows at once, or as many as any does, ranked.
+
+    ``quantity_name`` is params, forward, training, flops or ratio (training / 6*N*D); ``unknown`` is one size that is
+    solved for, or two, of which one is stepped through; ``on`` is an architecture, of which only what is counted is
+    searched; ``per`` is what work is for: token, sequence, image or any.
+    Raises `UnknownName`, and `SizeError` for rows without the sizes that every network has.
+    """
+    asked = quantity(quantity_name)
+    names = [size_name(each) for each in unknown]
+    _check(rows, names, on)
+    found = search(
+        given := _on(rows, on), asked, _space(asked, per, on, names), *_asked_sizes(names), progress=progress
+    )
+    return ranked(found, given, asked, _space(asked, per, on, names), names[-1] if names else None)
+
+
+def _check(rows: Sequence[Row], unknown: Sequence[str], on: Architecture | None) -> None:
+    if not rows:
+        raise SymflopsError("no rows: give a printed figure, or a table with a column of them")
+    if len(unknown) > 2 or len(set(unknown)) < len(unknown):
+        raise SizeError(f"{', '.join(unknown)} are asked for; one size can be solved for, or two different ones")
+    for row in rows:
+        if both := [each for each in unknown if each in row.sizes]:
+            raise SizeError(f"{both[0]} is both given and asked for ({row.label}); leave one of them out")
+        lacking = [] if on else [each for each in _SHAPE if each not in row.sizes and each not in unknown]
+        if lacking:
+            raise SizeError(f"{row.label} has no {' and no '.join(lacking)}; give each with --set SIZE=VALUE")
+
+
+def _on(rows: Sequence[Row], on: Architecture | None) -> list[Row]:
+    """Rows with all sizes of an architecture, in which their own count first."""
+    if on is None:
+        return list(rows)
+    found = []
+    for row in rows:
+        own = {name: size for name, size in row.sizes.items() if name not in ("n_seq", "n_batch")}
+        model = on.with_sizes(**own) if own else on
+        if model.network != on.network:
+            raise SymflopsError(f"{row.label}: {on.name} has another network at these sizes; ask about each row apart")
+        found.append(Row(row.label, row.figure, {**model.sizes, **row.sizes}))
+    return found
+
+
+def _space(asked: Quantity, per: str, on: Architecture | None, unknown: Sequence[str]) -> Space:
+    counted = dimensions_of(asked, per)
+    if on is not None:
+        linked = [each.roles for each in counted if each.roles]
+        return Space(of_network(on.network, linked), counted)
+    padding = () if "n_vocab" in unknown else (space.PADDING,)
+    return Space(decoder(), (*space.PARTS, *space.SIZES, *padding, *counted))
+
+
+def _asked_sizes(unknown: Sequence[str]) -> tuple[str | None, Sequence[Assignment]]:
+    """The size that is solved for, and the values of the other."""
+    if len(unknown) < 2:
+        return (unknown[0] if unknown else None), ({},)
+    name = unknown[0]
+    return unknown[1], [{name: _value(name, each)} for each in steps(name)]
+
+
+def _value(name: str, size: int) -> Option:
+    return Option(str(size), f"{name} = {size}", Rule(name, str(size)))
+
+
+__all__ = ["TERMS", "Dimension", "identify"]
