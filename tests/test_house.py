@@ -15,7 +15,7 @@ ORDER = (
     "errors", "notation", "grammar", "arithmetic", "expressions", "proof", "declarations", "formulas", "masks",
     "nodes", "operations", "elementwise", "networks", "conventions", "totals", "measures", "serving", "layers",
     "architectures", "derivation", "emit", "sizes", "sweeps", "evaluate", "render", "evidence", "catalogue",
-    "certified", "proved", "questions", "claims", "pictures", "tracing", "cli",
+    "certified", "proved", "questions", "claims", "identify", "pictures", "tracing", "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""
 COMPILES = {ROOT / "symflops" / "evaluate.py"}

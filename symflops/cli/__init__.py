@@ -14,6 +14,7 @@ from symflops.cli.check import check
 from symflops.cli.compare import compare
 from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
+from symflops.cli.identify import identify
 from symflops.cli.trace import trace
 from symflops.errors import SymflopsError, UnknownName
 
@@ -33,7 +34,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, trace):
+for command in (check, compare, derive, evaluate, identify, trace):
     symflops.add_command(command)
 
 

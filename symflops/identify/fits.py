@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
-
-from sympy import Expr
 
 from symflops.claims.figures import Figure
-from symflops.identify.choices import Assignment, Dimension, Option
+from symflops.identify.choices import Assignment, Option, Pricing
 from symflops.identify.counting import Quantity, Vector
 from symflops.identify.known import well_known
 from symflops.identify.polynomials import Ranges
@@ -78,9 +75,26 @@ class Identified:
     undecided: Mapping[str, tuple[Option, ...]]
     always: frozenset[str]
     never: frozenset[str]
-    titles: Mapping[str, str]
+    roles: frozenset[str]
+    all_kept: bool
+    space: Space
     unknown: str | None
     notes: tuple[str, ...]
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """What each choice is about."""
+        return {each.name: each.title for each in self.space.dimensions}
+
+    @property
+    def options(self) -> Mapping[str, tuple[Option, ...]]:
+        """The options of each choice."""
+        return {each.name: each.options for each in self.space.dimensions}
+
+    @property
+    def priced(self) -> Mapping[str, frozenset[str]]:
+        """The roles that each choice of a price is about."""
+        return {each.name: each.roles for each in self.space.dimensions if each.of(Pricing)}
 
     @property
     def exit_code(self) -> int:
@@ -95,12 +109,19 @@ def ranked(found: Found, rows: Sequence[Row], asked: Quantity, space: Space, unk
         merged.setdefault(_key(hit), []).append(hit)
     fits = sorted((_fit(same, rows, unknown) for same in merged.values()), key=_rank)
     decided, undecided = _agreed(found, space)
-    always, never = _roles(found)
+    always, never, roles = _roles(found)
     return Identified(
         asked, tuple(rows), tuple(fits), bool(fits) and found.most == len(rows), found.tried, found.reproducing,
-        len(fits), decided, undecided, always, never, {each.name: each.title for each in space.dimensions}, unknown,
-        tuple(sorted(found.missing)),
+        len(fits), decided, undecided, always, never, roles, found.all_kept, space, unknown, _notes(found),
     )  # fmt: skip
+
+
+def _notes(found: Found) -> tuple[str, ...]:
+    """What was not tried because a size is not given."""
+    names = sorted(each for each in found.missing if each.isidentifier())
+    rest = sorted(each for each in found.missing if not each.isidentifier())
+    lacking = [f"not tried: what needs {', '.join(names)}, which the rows do not give"] if names else []
+    return (*lacking, *rest)
 
 
 def _rank(fit: Fit) -> tuple[int, bool, Fraction, str]:
@@ -175,8 +196,8 @@ def _agreed(found: Found, space: Space) -> tuple[dict[str, Option], dict[str, tu
     )
 
 
-def _roles(found: Found) -> tuple[frozenset[str], frozenset[str]]:
-    """The roles that every combination found counts, and those that none does."""
+def _roles(found: Found) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The roles that every combination found counts, those that none does, and all there are."""
     always: frozenset[str] | None = None
     sometimes: frozenset[str] = frozenset()
     every: frozenset[str] = frozenset()
@@ -186,7 +207,4 @@ def _roles(found: Found) -> tuple[frozenset[str], frozenset[str]]:
         sure = frozenset().union(*(frozenset.intersection(*(e.roles for e in table)) for table in used if table))
         always = sure if always is None else always & sure
         sometimes |= frozenset().union(*(entry.roles for table in used for entry in table))
-    return always or frozenset(), every - sometimes
-
-
-__all__ = ["Cell", "Dimension", "Expr", "Fit", "Identified", "cached_property", "nearest", "ranked"]
+    return always or frozenset(), every - sometimes, every
