@@ -69,13 +69,15 @@ def _rows(
     file: str | None, column: str | None, printed: str | None, unit: str, sizes: dict[str, int], unknown: Sequence[str]
 ) -> tuple[list[Row], str, tuple[str, ...]]:
     """The rows, of what, and what is to be said of them. What is asked for of a table is left aside in it."""
-    from symflops.identify.rows import named, row, size_name
+    from symflops.claims.figures import figure
+    from symflops.identify.rows import Row, named, size_name
     from symflops.identify.table import read
 
-    if (file is None) == (printed is None):
+    if printed is not None and file is None:
+        one = Row(printed, figure(printed, unit), named(sizes.items()))
+        return [one], f"What reproduces {printed}", ()
+    if file is None or printed is not None:
         raise SymflopsError("identify takes a FILE.yaml with --column, or one figure with --printed, such as 117M")
-    if printed is not None:
-        return [row(printed, unit, **sizes)], f"What reproduces {printed}", ()
     if column is None:
         raise SymflopsError(f"which column of {file} holds the figures? name it with --column")
     table = read(Path(file), column, unit)

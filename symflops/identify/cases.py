@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from symflops.arithmetic import as_expression
 from symflops.grammar import parse
 from symflops.identify.counting import Counter, Entry, Vector, departure, per_of
-from symflops.identify.polynomials import EVERY, Polynomial, Ranges, both, not_negative, plus
+from symflops.identify.intervals import at_most, counts, held_at_once, polynomials
+from symflops.identify.polynomials import Polynomial, Ranges, plus
 from symflops.identify.rows import Row
 from symflops.notation import symbol
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _AT_ONCE = 1_500_000
 """Numbers that are added up at once."""
 _INT64 = 2**62
-_WITHOUT_END = 2**61
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,29 +55,6 @@ class Case:
         return counted, divisor
 
 
-def held_at_once(bounds: Sequence[Polynomial]) -> tuple[frozenset[int], Ranges]:
-    """The rows that are reproduced at once, as many as can be, and the values of the size asked for at which.
-
-    >>> held_at_once([(-7, 1), (9, -1), (-8, 1), (20, -1)])
-    (frozenset({0, 1}), ((8, 9),))
-    """
-    ranges = [both(not_negative(a), not_negative(b)) for a, b in zip(bounds[::2], bounds[1::2], strict=True)]
-    starts = {first for one in ranges for first, _ in one}
-    held = max((_holding(ranges, start) for start in sorted(starts)), key=len, default=frozenset())
-    common = EVERY
-    for number in held:
-        common = both(common, ranges[number])
-    return held, common
-
-
-def _holding(ranges: Sequence[Ranges], at: int) -> frozenset[int]:
-    return frozenset(
-        number
-        for number, one in enumerate(ranges)
-        if any(first <= at and (last is None or at <= last) for first, last in one)
-    )
-
-
 def _added(left: Vector, right: Vector) -> Vector:
     return tuple(plus(a, b) for a, b in zip_longest(left, right, fillvalue=(0,)))
 
@@ -95,7 +72,7 @@ class Block:
     @cached_property
     def counts(self) -> NDArray[Any]:
         """How many rows each combination reproduces at once."""
-        return _counts(self.bounds)
+        return counts(self.bounds)
 
     def most(self, at_least: int) -> int:
         """The most rows that one combination reproduces."""
@@ -126,7 +103,7 @@ class Block:
         )
         for index in np.argsort(far, kind="stable")[:most]:
             entries = tuple(table[place[index]] for table, place in zip(self.case.tables, places, strict=True))
-            yield entries, *held_at_once(_polynomials(self.bounds[chosen[index]]))
+            yield entries, *held_at_once(polynomials(self.bounds[chosen[index]]))
 
 
 def blocks(case: Case, least: int) -> Iterator[Block]:
@@ -160,9 +137,9 @@ def _extended(
     """All sums of what there is with an entry of each table that is left, but for those that cannot come to it."""
     import numpy as np
 
-    if shape[-1] <= 2 or not arrays:
+    if shape[-1] <= 3 or not arrays:
         upper = sum(ahead, start=sums)
-        kept = _counts(upper.reshape(shape)) >= least
+        kept = at_most(upper.reshape(shape)) >= least
         sums, places = sums[kept], places[kept]
     if not len(sums) or not arrays:
         yield from [(sums, places)] if len(sums) else []
@@ -174,17 +151,6 @@ def _extended(
         more = (some[:, None, :] + first[None, :, :]).reshape(-1, sums.shape[1])
         chosen = np.tile(np.arange(len(first), dtype=np.int32), len(some))[:, None]
         yield from _extended(rest, ahead[1:], more, np.hstack([where.repeat(len(first), axis=0), chosen]), shape, least)
-
-
-def _counts(bounds: NDArray[Any]) -> NDArray[Any]:
-    """How many rows are reproduced at once by some combinations."""
-    import numpy as np
-
-    if bounds.shape[-1] == 1:
-        return (bounds[..., 0] >= 0).all(axis=2).sum(axis=1)
-    if bounds.shape[-1] == 2:
-        return _overlaps(*_intervals(bounds))
-    return np.array([len(held_at_once(_polynomials(each))[0]) for each in bounds])
 
 
 def _arrays(case: Case) -> tuple[list[NDArray[Any]], NDArray[Any], int]:
@@ -204,28 +170,3 @@ def _arrays(case: Case) -> tuple[list[NDArray[Any]], NDArray[Any], int]:
 
 def _flat(bounds: Sequence[Polynomial], degrees: int, common: int) -> list[int]:
     return [int(number * common) for each in bounds for number in (*each, *(0,) * (degrees - len(each)))]
-
-
-def _polynomials(bounds: NDArray[Any]) -> list[Polynomial]:
-    return [tuple(map(int, each)) for row in bounds for each in row]
-
-
-def _intervals(bounds: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """For bounds ``a + b*size``: the first and the last size of each combination and row."""
-    import numpy as np
-
-    constant, slope = bounds[..., 0], bounds[..., 1]
-    step = np.where(slope == 0, 1, np.abs(slope))
-    first = np.where(slope > 0, np.maximum(1, -(constant // step)), 1)
-    last = np.where(slope < 0, constant // step, np.where((slope == 0) & (constant < 0), 0, _WITHOUT_END))
-    return first.max(axis=2), last.min(axis=2)
-
-
-def _overlaps(first: NDArray[Any], last: NDArray[Any]) -> NDArray[Any]:
-    """How many of some intervals have one point in common: at the start of one of them."""
-    import numpy as np
-
-    counts = np.zeros(len(first), dtype=np.int64)
-    for start in first.T:
-        counts = np.maximum(counts, ((first <= start[:, None]) & (start[:, None] <= last)).sum(axis=1))
-    return counts

@@ -55,8 +55,11 @@ def well_known(size: str, ranges: Ranges) -> tuple[tuple[int, str], ...]:
     """
     if any(last is None for _, last in ranges):
         return ()
-    inside = lambda value: any(first <= value <= (last or value) for first, last in ranges)  # noqa: E731
-    return tuple((value, whose) for value, whose in values(size).items() if inside(value))
+    return tuple(
+        (value, whose)
+        for value, whose in values(size).items()
+        if any(first <= value <= (last or value) for first, last in ranges)
+    )
 
 
 def steps(size: str) -> tuple[int, ...]:

@@ -81,7 +81,9 @@ def _fit(found: Identified, fit: Fit, number: int) -> Iterable[Block]:
     far = f"{fit.departure} departures from the usual" if fit.departure else "nothing unusual"
     yield Prose(f"Fit {number}, {far}. It counts {_listed(fit.counts)}; not {_listed(found.roles - fit.counts)}.")
     rows = tuple(_choice(found, fit, name, option) for name, option in fit.choices.items())
-    yield Table("", ("Choice", "Taken", "The same in these rows"), tuple(each for each in rows if each))
+    yield Table(
+        "", ("Choice", "Taken", "The same in these rows, alone or with another"), tuple(each for each in rows if each)
+    )
     yield Forms(tuple(forms(found, fit)))
     if found.unknown:
         yield Prose(f"{found.unknown}: {ranges_text(fit)}")

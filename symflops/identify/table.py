@@ -55,8 +55,7 @@ def read(path: Path, column: str, unit: str = "") -> Table:
         raise UnknownName("column", column, columns)
     unit = unit or next((part for part in column.split("_") if part in _SUFFIXES), "")
     notes = [f"figures of column {column} are read in {unit}"] * bool(unit)
-    shared = _sizes(data.get("hyper"), {}, "hyper", notes)
-    rows = tuple(_rows(given, column, unit, shared, notes))
+    rows = tuple(_rows(given, column, unit, data.get("hyper"), notes))
     return Table(str(data.get("id", path.stem)), str(data.get("title", path.stem)), _cited(data), rows, tuple(notes))
 
 
@@ -83,29 +82,36 @@ def _cited(data: Mapping[str, Any]) -> str:
     return ", ".join(f"arXiv:{text}" if key == "arxiv" else str(text) for key, text in parts.items())
 
 
-def _rows(
-    given: list[dict[str, Any]], column: str, unit: str, shared: Mapping[str, int], notes: list[str]
-) -> Iterator[Row]:
+def _rows(given: list[dict[str, Any]], column: str, unit: str, hyper: Any, notes: list[str]) -> Iterator[Row]:
     for number, cells in enumerate(given, 1):
         if not isinstance(cells.get(column), str):
             notes.append(f"row {number} has no {column} and is passed over")
             continue
         label = next((cells[key] for key in _LABELS if key != column and isinstance(cells.get(key), str)), "")
         name = f"row {number}" + f" ({label})" * bool(label)
-        yield Row(name, figure(cells[column], unit), {**shared, **_sizes(cells, shared, f"row {number}", notes)})
+        yield Row(name, figure(cells[column], unit), _sizes(_texts(hyper), _texts(cells), notes))
 
 
-def _sizes(cells: Any, known: Mapping[str, int], where: str, notes: list[str]) -> dict[str, int]:
-    """The sizes among some cells, by our names; a size may be a formula of others, such as 4*d_model."""
+def _texts(cells: Any) -> list[tuple[str, str]]:
+    """The cells that may be sizes: what our name of each is, and its text."""
+    found = cells.items() if isinstance(cells, dict) else ()
+    return [
+        (ALIASES.get(key, key), text) for key, text in found if isinstance(text, str) and ALIASES.get(key, key) in TERMS
+    ]
+
+
+def _sizes(shared: list[tuple[str, str]], own: list[tuple[str, str]], notes: list[str]) -> dict[str, int]:
+    """The sizes of a row, its own before those that all share; one may be a formula of others, such as 4*d_model."""
     found: dict[str, int] = {}
-    open_ = [(key, text) for key, text in cells.items() if isinstance(text, str)] if isinstance(cells, dict) else []
-    sizes = [(ALIASES.get(key, key), key, text) for key, text in open_ if ALIASES.get(key, key) in TERMS]
-    for name, key, text in sorted(sizes, key=lambda each: not each[2].replace(",", "").isdigit()):
-        size = _size(text, {**known, **found})
-        if size is None or name in found:
-            notes.append(f"{where}: {key} {text!r} is not taken; give {name} with --set where it is one integer")
-        else:
-            found[name] = size
+    for cells in (own, shared, own, shared):  # a formula may be of what comes later
+        for name, text in cells:
+            size = _size(text, found)
+            if size is not None:
+                found.setdefault(name, size)
+    for name, text in (*own, *shared):
+        note = f"{name} {text!r} is not taken; give it with --set where it is one integer"
+        if name not in found and note not in notes:
+            notes.append(note)
     return found
 
 
