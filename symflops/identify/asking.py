@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sympy import Expr, Integer
+
 from symflops.architectures import Architecture
 from symflops.errors import SizeError, SymflopsError
 from symflops.identify import space
-from symflops.identify.choices import Assignment, Dimension, Option, Rule
+from symflops.identify.choices import Assignment, Option, Rule
 from symflops.identify.counting import Quantity, dimensions_of, quantity
 from symflops.identify.fits import Identified, ranked
 from symflops.identify.known import steps
 from symflops.identify.parts import decoder, of_network
 from symflops.identify.rows import Row, size_name
 from symflops.identify.search import Progress, Space, search
-from symflops.notation import TERMS
+from symflops.notation import symbol
 
 _SHAPE = ("n_layer", "d_model")
 
@@ -62,11 +64,20 @@ def _on(rows: Sequence[Row], on: Architecture | None) -> list[Row]:
         return list(rows)
     found = []
     for row in rows:
-        own = {name: size for name, size in row.sizes.items() if name not in ("n_seq", "n_batch")}
+        own = {name: row.sizes[name] for name, field in on.table.items() if name in row.sizes and field.name}
         model = on.with_sizes(**own) if own else on
         if model.network != on.network:
             raise SymflopsError(f"{row.label}: {on.name} has another network at these sizes; ask about each row apart")
-        found.append(Row(row.label, row.figure, {**model.sizes, **row.sizes}))
+        found.append(Row(row.label, row.figure, _followed(on, {**model.sizes, **row.sizes}, row)))
+    return found
+
+
+def _followed(on: Architecture, sizes: dict[str, int], row: Row) -> dict[str, int]:
+    """Sizes that follow from others by a formula of the family, such as the positions of an image from its patches."""
+    found = dict(sizes)
+    for name, field in on.table.items():
+        if name not in row.sizes and not field.name and isinstance(field.absent, Expr):
+            found[name] = int(field.absent.xreplace({symbol(each): Integer(size) for each, size in sizes.items()}))
     return found
 
 
@@ -89,6 +100,3 @@ def _asked_sizes(unknown: Sequence[str]) -> tuple[str | None, Sequence[Assignmen
 
 def _value(name: str, size: int) -> Option:
     return Option(str(size), f"{name} = {size}", Rule(name, str(size)))
-
-
-__all__ = ["TERMS", "Dimension", "identify"]

@@ -18,7 +18,7 @@ from symflops.identify import space
 from symflops.identify.choices import Assignment, Dimension, Option, Part, Per, Pricing, Without
 from symflops.identify.forms import Missing
 from symflops.identify.parts import Fragment, Piece
-from symflops.identify.polynomials import Polynomial, plus, scaled, times
+from symflops.identify.polynomials import Polynomial, plus, scaled, times, whole
 from symflops.identify.pricing import Terms, params_of, work_of
 from symflops.identify.rows import Row
 from symflops.identify.shapes import Shape
@@ -173,7 +173,7 @@ class Counter:
 
     def _sum(self, terms: Terms) -> Vector | None:
         values = [tuple(scaled(_small(price), each) for each in self.shape.of(amount)) for price, amount in terms]
-        return self._total(values) if values else None
+        return tuple(map(whole, self._total(values))) if values else None
 
     def _total(self, values: Iterable[Vector | None]) -> Vector:
         total: Vector = ((0,),) * len(self.rows)

@@ -34,6 +34,15 @@ def scaled(factor: int | Fraction, polynomial: Polynomial) -> Polynomial:
     return tuple(factor * each for each in polynomial)
 
 
+def whole(polynomial: Polynomial) -> Polynomial:
+    """The same, with integers as such, which are faster than fractions.
+
+    >>> whole((Fraction(6, 3), Fraction(1, 2)))
+    (2, Fraction(1, 2))
+    """
+    return tuple(each.numerator if each.denominator == 1 else each for each in polynomial)
+
+
 def times(left: Polynomial, right: Polynomial) -> Polynomial:
     """The product."""
     if len(left) == 1:

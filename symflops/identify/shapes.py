@@ -18,7 +18,7 @@ from symflops.arithmetic import as_expression, value
 from symflops.grammar import Call, FormulaError, Tree, names, parse, parts
 from symflops.identify.choices import Assignment, Change, Dimension, Given, Option, Rule
 from symflops.identify.forms import Missing, as_products, at_sizes, evaluated
-from symflops.identify.polynomials import Polynomial
+from symflops.identify.polynomials import Polynomial, whole
 from symflops.identify.rows import Row
 from symflops.notation import symbol
 
@@ -39,7 +39,7 @@ class Shape:
     def of(self, form: Expr) -> tuple[Polynomial, ...]:
         """The value of a form in every row. Raises `Missing` for a size that is not there."""
         if form not in self.values:
-            self.values[form] = tuple(at_sizes(form, sizes) for sizes in self.rows)
+            self.values[form] = tuple(whole(at_sizes(form, sizes)) for sizes in self.rows)
         return self.values[form]
 
 
