@@ -1,12 +1,12 @@
 """Amounts with their prices: the parameters of an operation, and its work under a price list that choices change.
 
->>> from symflops.identify.choices import Option, Passes, Priced
+>>> from symflops.identify.choices import Option, Priced
 >>> from symflops.networks import uses
 >>> from symflops.operations import Contraction
 >>> [up] = uses(Contraction("up", "x[seq d] weight[d f] -> y[seq f]", {"seq": 5, "d": 2, "f": 3}))
->>> chosen = (Option("macs", "", Priced("macs")), Option("training", "", Passes(("forward", "input_gradient"))))
->>> [(int(price), amount) for price, amount in work_of(up, chosen)]
-[(1, 30), (1, 30)]
+>>> from symflops.identify.space import TRAINING
+>>> [(int(price), amount) for price, amount in work_of(up, (Option("macs", "", Priced("macs")), TRAINING))]
+[(1, 30), (1, 30), (1, 30)]
 """
 
 from __future__ import annotations
