@@ -202,7 +202,7 @@ def test_two_sizes_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
         capsys, "--printed", "124439808", *known, "--unknown", "d_ff", "--unknown", "n_vocab", "--limit", "2"
     )
     best = found["fits"][0]
-    assert code == 0 and best["choices"]["d_ff"] in ("3072", "given")
+    assert code == 0 and best["unknowns"]["d_ff"]["ranges"] == [[3072, 3072]]
     assert best["unknowns"]["n_vocab"]["ranges"] == [[50257, 50257]]
     assert "gpt2" in best["unknowns"]["n_vocab"]["well_known"][0]["whose"]
 
@@ -265,6 +265,7 @@ def test_a_bad_table_is_refused(
     "arguments",
     [[], ["--printed", "117M"], ["--printed", "117M", "x.yaml"], ["x.yaml"], ["x.yaml", "--column", "p"],
      ["--printed", "117M", "--quantity", "params", "--set", "n_lyer=1"],
+     ["--printed", "117M", "--quantity", "params", "--on", "gpt2", "--set", "n_expert=8"],
      ["--printed", "117 GFLOPs", "--set", "n_layer=1", "--set", "d_model=8", "--per", "hour"]],
 )  # fmt: skip
 def test_a_bad_command_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ def identify(
 ) -> int:
     """Conventions, ties, biases, padding and sizes that reproduce the figures of FILE.yaml, or one --printed."""
     from symflops.architectures import architecture
-    from symflops.identify.asking import identify as asked_for
+    from symflops.identify import identify as asked_for
     from symflops.identify.report import document
     from symflops.render import known_format, render_document
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sympy import Expr, Integer
 
 from symflops.architectures import Architecture
-from symflops.errors import SizeError, SymflopsError
+from symflops.errors import SizeError, SymflopsError, UnknownName
 from symflops.identify import space
 from symflops.identify.choices import Assignment, Option, Rule
 from symflops.identify.counting import Quantity, dimensions_of, quantity
@@ -21,28 +21,25 @@ from symflops.notation import symbol
 _SHAPE = ("n_layer", "d_model")
 
 
-def identify(
-    rows: Sequence[Row],
-    quantity_name: str,
-    unknown: Sequence[str] = (),
-    on: Architecture | None = None,
-    per: str = "any",
-    progress: Progress = lambda done, of: None,
+def ask(
+    rows: Sequence[Row], named: str, unknown: Sequence[str], on: Architecture | None, per: str, progress: Progress
 ) -> Identified:
-    """The combinations of choices that reproduce all rows at once, or as many as any does, ranked.
-
-    ``quantity_name`` is params, forward, training, flops or ratio (training / 6*N*D); ``unknown`` is one size that is
-    solved for, or two, of which one is stepped through; ``on`` is an architecture, of which only what is counted is
-    searched; ``per`` is what work is for: token, sequence, image or any.
-    Raises `UnknownName`, and `SizeError` for rows without the sizes that every network has.
-    """
-    asked = quantity(quantity_name)
+    """The answer of `identify`."""
+    asked = quantity(named)
     names = [size_name(each) for each in unknown]
     _check(rows, names, on)
-    found = search(
-        given := _on(rows, on), asked, _space(asked, per, on, names), *_asked_sizes(names), progress=progress
-    )
-    return ranked(found, given, asked, _space(asked, per, on, names), names[-1] if names else None)
+    given, searched = _on(rows, on), _space(asked, per, on, names)
+    solved, stepped = _asked_sizes(names)
+    found = search(given, asked, searched, solved, stepped, progress)
+    found.missing.update(_stepped_through(names))
+    return ranked(found, given, asked, searched, solved)
+
+
+def _stepped_through(unknown: Sequence[str]) -> list[str]:
+    if len(unknown) < 2:
+        return []
+    tried = steps(unknown[0])
+    return [f"{unknown[0]} was tried at {len(tried)} usual values from {tried[0]:,} to {tried[-1]:,}, no others"]
 
 
 def _check(rows: Sequence[Row], unknown: Sequence[str], on: Architecture | None) -> None:
@@ -64,12 +61,20 @@ def _on(rows: Sequence[Row], on: Architecture | None) -> list[Row]:
         return list(rows)
     found = []
     for row in rows:
+        _refuse_foreign(row, on)
         own = {name: row.sizes[name] for name, field in on.table.items() if name in row.sizes and field.name}
         model = on.with_sizes(**own) if own else on
         if model.network != on.network:
             raise SymflopsError(f"{row.label}: {on.name} has another network at these sizes; ask about each row apart")
         found.append(Row(row.label, row.figure, _followed(on, {**model.sizes, **row.sizes}, row)))
     return found
+
+
+def _refuse_foreign(row: Row, on: Architecture) -> None:
+    known = {*on.table, *(each.name for each in on.network.free_symbols), "n_seq", "n_ctx"}
+    for name in row.sizes:
+        if name not in known:
+            raise UnknownName(f"size of {on.name}", name, known)
 
 
 def _followed(on: Architecture, sizes: dict[str, int], row: Row) -> dict[str, int]:
@@ -95,7 +100,7 @@ def _asked_sizes(unknown: Sequence[str]) -> tuple[str | None, Sequence[Assignmen
     if len(unknown) < 2:
         return (unknown[0] if unknown else None), ({},)
     name = unknown[0]
-    return unknown[1], [{name: _value(name, each)} for each in steps(name)]
+    return unknown[1], [{f"{name} tried": _value(name, each)} for each in steps(name)]
 
 
 def _value(name: str, size: int) -> Option:

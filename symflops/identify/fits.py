@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from symflops.claims.figures import Figure
-from symflops.identify.choices import Assignment, Option, Pricing
+from symflops.identify.choices import Assignment, Option, Pricing, Rule
 from symflops.identify.counting import Quantity, Vector
 from symflops.identify.known import well_known
 from symflops.identify.polynomials import Ranges
@@ -40,6 +40,8 @@ class Fit:
     ranges: Ranges
     departure: int
     counts: frozenset[str]
+    tried: Mapping[str, int]
+    """The value of a size that was stepped through."""
     known: tuple[tuple[int, str], ...]
     """Well-known values of the size that is asked for which lie in the ranges, and whose they are."""
 
@@ -150,13 +152,15 @@ def _fit(same: Sequence[Hit], rows: Sequence[Row], unknown: str | None) -> Fit:
     for number, (row, c, d) in enumerate(zip(rows, counted, divisor, strict=True)):
         exact = Fraction(c[0]) / d[0] if not any((*c[1:], *d[1:])) and d[0] else None
         cells.append(Cell(row.label, row.figure, exact, number in best.rows))
-    choices = nearest(best)
+    outer = best.case.counter.outer.items()
+    tried = {each.effect.size: int(each.effect.formula) for _, each in outer if isinstance(each.effect, Rule)}
+    choices = {name: option for name, option in nearest(best).items() if name.removesuffix(" tried") == name}
     names = {name: _unique(each[name] for hit in same for each in _readings(hit) if name in each) for name in choices}
     others = {name: tuple(each for each in found if each != choices[name]) for name, found in names.items()}
     roles = frozenset().union(*(each.roles for each in best.entries))
     known = well_known(unknown, best.ranges) if unknown else ()
     told = {name: each for name, each in others.items() if each}
-    return Fit(choices, told, tuple(cells), best.ranges, best.departure, roles, known)
+    return Fit(choices, told, tuple(cells), best.ranges, best.departure, roles, tried, known)
 
 
 def nearest(hit: Hit) -> Assignment:

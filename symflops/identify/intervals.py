@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WITHOUT_END = 2**61
-_WIDER = 1e-6
+_WRONG = 1e-14
+"""What a float may be wrong by, with room."""
 
 
 def held_at_once(bounds: Sequence[Polynomial]) -> tuple[frozenset[int], Ranges]:
@@ -96,15 +97,17 @@ def _about(bounds: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
     a, b, c = (bounds[..., power] for power in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
+        wrong = _WRONG * (b * b + np.abs(4 * a * c))
         inside = b * b - 4 * a * c
-        real = inside >= -_WIDER * (b * b + np.abs(4 * a * c))
-        root = np.sqrt(np.maximum(inside, 0))
+        real, root = inside >= -wrong, np.sqrt(np.maximum(inside, 0))
+        off = np.minimum(wrong / (2 * root), np.sqrt(wrong)) + _WRONG * (np.abs(b) + root)
+        apart = np.where(c == 0, _WRONG * np.abs(a / b), off / np.abs(2 * c))
         low, high = np.sort(np.stack([(-b - root) / (2 * c), (-b + root) / (2 * c)]), axis=0)
         line = -a / b
-    everywhere, nowhere = (np.full_like(a, value) for value in (0.0, -1.0))
-    without_end = np.full_like(a, np.inf)
-    cases = [(c > 0) & real & (low < 1 - _WIDER), c > 0, (c < 0) & real, c < 0, b > 0, b < 0, a >= 0]
+    apart = np.nan_to_num(apart, nan=0.0, posinf=0.0)
+    everywhere, nowhere, without_end = (np.full_like(a, value) for value in (0.0, -1.0, np.inf))
+    cases = [(c > 0) & real & (low < 1 - apart), c > 0, (c < 0) & real, c < 0, b > 0, b < 0, a >= 0]
     first = np.select(cases, [high, everywhere, low, everywhere, line, everywhere, everywhere], everywhere)
     last = np.select(cases, [without_end, without_end, high, nowhere, without_end, line, without_end], nowhere)
-    first, last = first - _WIDER * np.abs(first) - 1, last + _WIDER * np.abs(last) + 1
+    first, last = np.ceil(first - apart), np.floor(last + apart)
     return np.maximum(first, 1).max(axis=2), last.min(axis=2)

@@ -35,7 +35,8 @@ def _headline(found: Identified) -> str:
     forms = f"{number} closed form{'s' * (found.number != 1)}"
     if found.everything:
         whole = "all of them" if len(found.rows) > 1 else "it"
-        return f"{tried}; {forms} reproduce{'s' * (found.number == 1)} {whole}, the nearest to the usual first."
+        order = ", the nearest to the usual first" * (found.number != 1)
+        return f"{tried}; {forms} reproduce{'s' * (found.number == 1)} {whole}{order}."
     most = len(found.rows) - len(found.fits[0].missed)
     return f"{tried}; none reproduces all of them. The best, {forms}, reproduce {most} of {len(found.rows)}."
 
@@ -78,7 +79,9 @@ def _undecided(found: Identified) -> Iterable[tuple[str, str]]:
 
 
 def _fit(found: Identified, fit: Fit, number: int) -> Iterable[Block]:
-    far = f"{fit.departure} departures from the usual" if fit.departure else "nothing unusual"
+    far = (
+        f"{fit.departure} departure{'s' * (fit.departure != 1)} from the usual" if fit.departure else "nothing unusual"
+    )
     yield Prose(f"Fit {number}, {far}. It counts {_listed(fit.counts)}; not {_listed(found.roles - fit.counts)}.")
     rows = tuple(_choice(found, fit, name, option) for name, option in fit.choices.items())
     yield Table(
@@ -86,7 +89,8 @@ def _fit(found: Identified, fit: Fit, number: int) -> Iterable[Block]:
     )
     yield Forms(tuple(forms(found, fit)))
     if found.unknown:
-        yield Prose(f"{found.unknown}: {ranges_text(fit)}")
+        tried = [f"{name} = {size:,}" for name, size in fit.tried.items()]
+        yield Prose("; ".join([*tried, f"{found.unknown}: {ranges_text(fit)}"]))
     cells = fit.cells if found.everything else fit.missed
     if not found.unknown or not found.everything:
         yield _values("" if found.everything else "Rows it misses", cells)
@@ -94,8 +98,6 @@ def _fit(found: Identified, fit: Fit, number: int) -> Iterable[Block]:
 
 def _choice(found: Identified, fit: Fit, name: str, option: Option) -> tuple[str, ...]:
     others = [each.name for each in fit.others.get(name, ()) if _matters(found, fit, name)]
-    if name not in found.titles:
-        return (name, option.name, "")
     if len(found.options[name]) == 1 or not (_tells(found, name, option, fit.counts) or others):
         return ()
     return (found.titles[name], option.sentence, " | ".join(others))
@@ -175,7 +177,8 @@ def _unknowns(found: Identified, fit: Fit) -> Mapping[str, Any]:
     if found.unknown is None:
         return {}
     known = [{"value": value, "whose": whose} for value, whose in fit.known]
-    return {found.unknown: {"ranges": [list(each) for each in fit.ranges], "well_known": known}}
+    tried = {name: {"ranges": [[size, size]], "well_known": []} for name, size in fit.tried.items()}
+    return {**tried, found.unknown: {"ranges": [list(each) for each in fit.ranges], "well_known": known}}
 
 
 def _exact(value: Fraction | None) -> int | str | None:
