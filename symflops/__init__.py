@@ -16,6 +16,7 @@ from symflops.emit import emit
 from symflops.errors import SymflopsError
 from symflops.evaluate import compiled
 from symflops.explain import explain
+from symflops.identify import identify
 from symflops.measures import active_params, bytes_read, bytes_written, flops, intensity, params, saved_elements, work
 from symflops.networks import Block, Once, Recomputed, Routed, Tied
 from symflops.operations import Contraction, Lookup, Operation
@@ -37,6 +38,6 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "CONVENTIONS", "Architecture", "Block", "Contraction", "Convention", "Elementwise", "Lookup", "Once", "Operation",
     "Recomputed", "Routed", "SymflopsError", "Tied", "Total", "active_params", "architecture", "bytes_read",
-    "bytes_written", "compiled", "derive", "emit", "explain", "flops", "intensity", "params", "saved_elements",
-    "work",
+    "bytes_written", "compiled", "derive", "emit", "explain", "flops", "identify", "intensity", "params",
+    "saved_elements", "work",
 ]  # fmt: skip
