@@ -236,7 +236,7 @@ def test_a_table_is_read_as_text_with_formulas_of_sizes(tmp_path: Path, capsys: 
     file = tmp_path / "t.yaml"
     file.write_text(_TABLE, encoding="utf-8")
     _, found = ask(capsys, str(file), "--column", "params_M_printed")
-    assert found["rows"][0]["sizes"] == {"d_model": 512, "n_layer": 8, "n_vocab": 32000, "d_ff": 2048}
+    assert found["rows"][0]["sizes"] == {"d_ff": 2048, "d_model": 512, "n_layer": 8, "n_vocab": 32000}
     assert found["quantity"] == "params"
 
 
@@ -244,11 +244,11 @@ def test_a_table_is_read_as_text_with_formulas_of_sizes(tmp_path: Path, capsys: 
     ("text", "column", "said"),
     [
         ("a: &x 1\nrows: [{p: *x}]\n", "p", "alias"),
-        ("rows: 5\n", "p", "has no rows"),
+        ("hyper: {}\nrows: 5\n", "p", "rows: []"),
         (_TABLE, "parms_M_printed", "did you mean 'params_M_printed'"),
         ("rows: [", "p", "no YAML"),
-        ("x" * 1_000_001, "p", "over 1 MB"),
-        ("rows:\n- {params: forty, d_model: 1, n_layer: 1}\n", "params", "is no figure"),
+        ("x" * 2_000_001, "p", "larger than 2,000,000 bytes"),
+        ("hyper: {}\nrows:\n- {params: forty, d_model: 1, n_layer: 1}\n", "params", "is no figure"),
     ],
 )
 def test_a_bad_table_is_refused(

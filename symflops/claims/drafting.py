@@ -48,8 +48,8 @@ def draft(data: Mapping[str, Any]) -> dict[str, Any]:
     }
     found = {
         "id": data.get("id", "bare"),
-        "title": data.get("title", ""),
-        "citation": {name: text for name, text in _cells(data.get("citation")) if name in _CITED},
+        "title": data.get("title") or "A table",
+        "citation": {"authors": "unknown", "year": "unknown", **_cited(data.get("citation"))},
         "about": _left(data, formulas),
         "sizes": sizes,
         "formulas": formulas,
@@ -67,6 +67,10 @@ def _closed(stated: Mapping[str, str], known: set[str]) -> dict[str, str]:
         if kept == left:
             return kept
         left = kept
+
+
+def _cited(given: Any) -> dict[str, str]:
+    return {name: text for name, text in _cells(given) if name in _CITED}
 
 
 _CITED = ("authors", "year", "arxiv", "url", "table")

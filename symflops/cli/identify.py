@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ _PATIENCE = 2.0
 
 
 @click.command()
-@click.argument("file", required=False)
+@click.argument("file", required=False, metavar="[TABLE|FILE.yaml]")
 @click.option("--column", metavar="NAME", help="The column of FILE that holds the figures.")
 @click.option("--printed", metavar="TEXT", help="A figure as printed, such as 117M, instead of a FILE.")
 @click.option("--unit", default="", metavar="UNIT", help="What the figures are in, such as M (default: as they say).")
@@ -48,7 +47,7 @@ def identify(
     form: str,
     as_json: bool,
 ) -> int:
-    """Conventions, ties, biases, padding and sizes that reproduce the figures of FILE.yaml, or one --printed."""
+    """Conventions, ties, biases, padding and sizes that reproduce the figures of a TABLE or FILE, or one --printed."""
     from symflops.architectures import architecture
     from symflops.identify import identify as asked_for
     from symflops.identify.report import document
@@ -80,7 +79,7 @@ def _rows(
         raise SymflopsError("identify takes a FILE.yaml with --column, or one figure with --printed, such as 117M")
     if column is None:
         raise SymflopsError(f"which column of {file} holds the figures? name it with --column")
-    table = read(Path(file), column, unit)
+    table = read(file, column, unit)
     known = named(sizes.items())
     asked = {size_name(each) for each in unknown}
     rows = []
