@@ -68,7 +68,9 @@ class FormulaTerm:
 
 @dataclass(frozen=True)
 class Formula:
-    """What a source counts. ``source`` is the derivation whose own formula it is, if any; ``phases`` says which phases it states, and how often its terms count in each.
+    """What a paper or tool counts. ``source`` is the derivation whose own formula it is, if any.
+
+    ``phases`` says which phases it states, and how often its terms count in each.
 
     ``per`` is ``token`` or ``batch``; ``recompute`` says what of the forward pass is counted again, if anything.
     """
