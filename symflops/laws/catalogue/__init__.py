@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from symflops.laws.catalogue import linearity, matmuls
+from symflops.laws.catalogue import lengths, linearity, masks, matmuls
 from symflops.laws.law import Law
 
 THEMES: Mapping[str, tuple[Law, ...]] = MappingProxyType(
-    {each.__name__.rpartition(".")[2]: each.LAWS for each in (linearity, matmuls)}
+    {each.__name__.rpartition(".")[2]: each.LAWS for each in (linearity, matmuls, masks, lengths)}
 )
 """The laws of each theme."""
 LAWS: Mapping[str, Law] = MappingProxyType({law.name: law for laws in THEMES.values() for law in laws})

@@ -9,13 +9,11 @@ from sympy import Add, Expr, Integer, Poly
 from symflops.architectures.names import KINDS
 from symflops.laws.catalogue.asking import KINDS as COUNTS
 from symflops.laws.catalogue.asking import always, no_curve, of_params, steps, tested
-from symflops.laws.catalogue.subjects import families, network, over
+from symflops.laws.catalogue.subjects import Has, families, few, network, over
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
 from symflops.measures import (
-    active_params,
     bytes_read,
-    bytes_written,
     flops,
     flops_of_all,
     params,
@@ -27,13 +25,9 @@ from symflops.notation import n_batch, n_layer, n_seq, symbol
 Measure = Callable[[Expr], Expr]
 MEASURES: Mapping[str, Measure] = {
     "params": params,
-    "active_params": active_params,
     "bytes_read": bytes_read,
-    "bytes_written": bytes_written,
     "saved_elements": saved_elements,
-    "flops": lambda whole: flops(whole, "torch").expr,
     "training flops": lambda whole: flops(whole, "torch", "training").expr,
-    "exact flops": lambda whole: flops(whole, "exact").expr,
 }
 LAYERS = frozenset({n_layer, symbol("n_layer_decoder"), symbol("n_layer_dense"), symbol("n_layer_vision")}) | {
     symbol(name) for name in KINDS.values()
@@ -53,11 +47,13 @@ def scales(measure: str, of: Measure, name: str, whole: Expr) -> Iterator[Instan
     yield same(f"{measure}, {name} less itself", of(whole - whole), Integer(0))
 
 
-def by_measure(core: Callable[[str, Measure, str, Expr], Iterator[Instance]]) -> Callable[[], Iterator[Instance]]:
-    """Every measure of every family."""
+def by_measure(
+    core: Callable[[str, Measure, str, Expr], Iterator[Instance]], *has: Has
+) -> Callable[[], Iterator[Instance]]:
+    """Every measure of families."""
 
     def show() -> Iterator[Instance]:
-        for name in families():
+        for name in families(*has):
             for measure, of in MEASURES.items():
                 yield from core(measure, of, name, network(name))
 
@@ -66,7 +62,7 @@ def by_measure(core: Callable[[str, Measure, str, Expr], Iterator[Instance]]) ->
 
 def straight_in_layers(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> Iterator[Instance]:
     """No product of two numbers of layers stands in a cost."""
-    for measure in ("params", "flops", "exact flops", "saved_elements"):
+    for measure in ("params", "training flops", "saved_elements"):
         found = of[measure](whole)
         sizes = sorted(LAYERS & found.free_symbols, key=str)
         degree = Poly(found, *sizes).total_degree() if sizes else 0
@@ -135,8 +131,8 @@ LAWS = (
         "So many copies of a network cost so many times as much, and none costs nothing.",
         "linearity of counting",
         "all sizes",
-        "every measure; every family",
-        by_measure(scales),
+        "every measure; a family of each kind",
+        by_measure(scales, few),
     ),
     Law(
         "names-cost-nothing",

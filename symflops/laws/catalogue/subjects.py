@@ -19,7 +19,7 @@ from symflops.architectures.fields import completed
 from symflops.errors import NoDecoding
 from symflops.laws.law import Instance
 from symflops.networks import Once, Routed, Tied, uses
-from symflops.notation import d_head, d_rope, n_kv_head, n_seq
+from symflops.notation import d_head, d_rope, n_chunk, n_kv_head, n_seq
 from symflops.operations import Contraction, Operation
 
 Has = Callable[[str], bool]
@@ -65,6 +65,12 @@ def decodes(family: str) -> bool:
 
 
 @cache
+def scans(family: str) -> bool:
+    """Whether states are carried from chunk to chunk, each with all before it, as transformers' Mamba-2 does."""
+    return n_chunk in network(family).free_symbols
+
+
+@cache
 def grouped(family: str) -> bool:
     """Whether keys and values have a number of heads of their own."""
     return n_kv_head in network(family).free_symbols
@@ -98,6 +104,11 @@ def tied(family: str) -> bool:
 def among(*has: Has) -> Has:
     """Families that have all of these."""
     return lambda family: all(each(family) for each in has)
+
+
+def few(family: str) -> bool:
+    """One family of each kind, for what takes long."""
+    return family in ("gpt2", "llama", "gemma2", "mixtral", "deepseek_v3", "bert", "t5", "vit", "mamba")
 
 
 def families(*has: Has, without: Has | None = None) -> Iterator[str]:
