@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from sympy import Expr, Rational
@@ -117,7 +117,7 @@ def two_thirds(gated: Expr, plain: Expr) -> Iterator[Instance]:
     yield same("work", flops(gated, "torch", "training").expr, flops(plain, "torch", "training").expr)
 
 
-def _both(core) -> Iterator[Instance]:  # type: ignore[no-untyped-def]
+def _both(core: Callable[[str, Expr, Expr], Iterator[Instance]]) -> Iterator[Instance]:
     for name in families():
         if ways := both_ways(name):
             yield from core(name, *ways)
