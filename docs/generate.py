@@ -116,7 +116,7 @@ def formulas() -> str:
 def laws() -> str:
     """Every law with its statement, and what it is shown on and asked of."""
     said = (
-        f"{len(LAWS)} laws. *Shown*: proved for all sizes, or equal to a count by loops, on symflops' own declarations; "
+        f"{len(LAWS)} laws. *Shown*: on symflops' own declarations, proved for all sizes or equal to a count by loops; "
         "`symflops laws --run` does it anew. *Asked*: of any cost function; see [asking.md](asking.md)."
     )
     return "\n\n".join(["# Cost laws", said, *map(_law, LAWS.values())])
