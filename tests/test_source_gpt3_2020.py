@@ -23,7 +23,9 @@ def plain(layers: int, width: int, context: int = 2048, vocabulary: int = 50257,
     ("table", "reproduce", "declared", "caught"),
     [("gpt2_table2", 5, 4, 0.87), ("gpt3_table2_1", 13, 4, 0.97), ("gpt3_table_d1", 91, 6, 0.88)],
 )
-def test_the_tables_have_the_verdicts_that_they_declare(table: str, reproduce: int, declared: int, caught: float) -> None:
+def test_the_tables_have_the_verdicts_that_they_declare(
+    table: str, reproduce: int, declared: int, caught: float
+) -> None:
     report = verify(table)
     assert report.holds and report.counts()["reproduces"] == reproduce
     assert sum(verdict.declared for verdict in report.verdicts) == declared
