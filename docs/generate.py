@@ -16,6 +16,8 @@ from symflops.claims import verify
 from symflops.claims.overview import overview
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.explain.page import listing
+from symflops.laws.catalogue import LAWS
+from symflops.laws.law import Law
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
 from symflops.proved import HEAD, MEANT, proofs
@@ -111,6 +113,21 @@ def formulas() -> str:
     return render_document(listing(), "markdown").rstrip()
 
 
+def laws() -> str:
+    """Every law with its statement, and what it is shown on and asked of."""
+    said = (
+        f"{len(LAWS)} laws. *Shown*: proved for all sizes, or equal to a count by loops, on symflops' own declarations; "
+        "`symflops laws --run` does it anew. *Asked*: of any cost function; see [asking.md](asking.md)."
+    )
+    return "\n\n".join(["# Cost laws", said, *map(_law, LAWS.values())])
+
+
+def _law(law: Law) -> str:
+    how = " and ".join(word for word, part in (("shown", law.show), ("asked", law.ask)) if part)
+    facts = [f"- holds for: {law.domain}", f"- of: {law.scope}", f"- {how}; source: {law.source}"]
+    return f"## {law.name}\n\n{law.prose}\n\n$${law.statement}$$\n\n" + "\n".join(facts)
+
+
 def families() -> str:
     """Every family written by hand, and how each of its closed forms is known to be its code's."""
     found = list(proofs())
@@ -169,6 +186,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "families.md": families,
     "verdicts.md": verdicts,
     "formulas.md": formulas,
+    "laws.md": laws,
     **{f"sources/{source}.md": partial(derivation, source) for source in SOURCES},
 }
 

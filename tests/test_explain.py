@@ -14,7 +14,7 @@ from symflops import CONVENTIONS, Recomputed, architecture, params
 from symflops.architectures import FAMILIES, presets
 from symflops.claims.figures import figure
 from symflops.explain import explain
-from symflops.explain.published import ROLES, ExplainError
+from symflops.explain.published import ROLES, ExplainError, published
 from symflops.explain.readings import multiple, reading
 from symflops.explain.sides import place
 from symflops.layers.attention import Heads, attention_core, fused_qkv, project
@@ -245,3 +245,12 @@ def test_sizes_that_a_network_does_not_have_follow_from_those_it_has() -> None:
     with pytest.raises(ExplainError, match=r"x is a formula in n_expert, which gpt2 has not; its sizes are d_ff, d_m"):
         where.resolve(d_head + Symbol("n_expert"), "x")
     assert params(where.network).free_symbols
+
+
+def test_a_paper_is_named_by_its_source() -> None:
+    from derivations import SOURCES as DERIVED
+
+    by_source = {each.source: each.name for each in published().values() if each.source}
+    assert set(by_source) <= set(DERIVED) and len(by_source) == len([e for e in published().values() if e.source])
+    for source, name in by_source.items():
+        assert explain(source, name, on="gpt2").difference == 0

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+import generate  # noqa: E402 - it lies beside the pages that it makes
+
+sys.path.pop(0)
 SOURCES = sorted([*(ROOT / "symflops").rglob("*.py"), *(ROOT / "derivations").rglob("*.py")])
 ORDER = (
     "errors", "notation", "grammar", "arithmetic", "expressions", "proof", "steps", "documents", "declarations",
@@ -120,11 +124,11 @@ def test_importing_symflops_and_deriving_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_the_pages_made_from_code_are_what_the_code_makes() -> None:
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        import generate
-    finally:
-        sys.path.pop(0)
-    for name in generate.PAGES:
-        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.page(name), "run python docs/generate.py"
+def test_the_folders_of_pages_hold_nothing_else() -> None:
+    sources = {f"sources/{path.name}" for path in (ROOT / "docs" / "sources").iterdir()}
+    assert sources == {name for name in generate.PAGES if name.startswith("sources/")}
+
+
+@pytest.mark.parametrize("name", generate.PAGES)
+def test_the_pages_made_from_code_are_what_the_code_makes(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.page(name), "run python docs/generate.py"

@@ -34,7 +34,7 @@ ROLES = (*READING_ORDER, "softcap", "bias", "patch", "class", "head", "adapter")
 PHASES = ("forward", "training")
 PER = ("token", "batch")
 CITED = ("authors", "year", "arxiv", "repository", "file", "function", "commit", "where")
-_KEYS = ("id", "title", "citation", "per", "phases", "recompute", "notation", "terms", "notes")
+_KEYS = ("id", "source", "title", "citation", "per", "phases", "recompute", "notation", "terms", "notes")
 _TERM = ("of", "each", "formula")
 _BUT = "every but "
 
@@ -68,7 +68,9 @@ class FormulaTerm:
 
 @dataclass(frozen=True)
 class Formula:
-    """What a source counts. ``phases`` says which phases it states, and how often its terms count in each.
+    """What a paper or tool counts. ``source`` is the derivation whose own formula it is, if any.
+
+    ``phases`` says which phases it states, and how often its terms count in each.
 
     ``per`` is ``token`` or ``batch``; ``recompute`` says what of the forward pass is counted again, if anything.
     """
@@ -82,6 +84,7 @@ class Formula:
     terms: tuple[FormulaTerm, ...]
     recompute: str = "nothing"
     notes: str = ""
+    source: str = ""
 
     def per_token(self, form: Expr, phase: str) -> Expr:
         """A term's form for one token, as often as it counts in a phase."""
@@ -153,6 +156,7 @@ def formula(held: Any) -> Formula:
         terms=tuple(_term(each, notation) for each in whole["terms"]),
         recompute=_text(whole.get("recompute", "nothing"), "recompute"),
         notes=_text(whole.get("notes", ""), "notes"),
+        source=_text(whole.get("source", ""), "source"),
     )
 
 

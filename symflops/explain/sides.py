@@ -134,7 +134,7 @@ class Side:
 
 
 def side(given: Source) -> Side:
-    """A convention or a formula by its name, file or value.
+    """A convention or a formula by its name, the paper whose own it is, its file, or its value.
 
     Raises `UnknownName` with the nearest, and `ExplainError` for a file that holds no formula.
     """
@@ -146,9 +146,11 @@ def side(given: Source) -> Side:
         return _of_formula(read_formula(Path(given)))
     if given in CONVENTIONS:
         return _of_convention(CONVENTIONS[given])
-    if given not in published():
-        raise UnknownName("convention or formula", given, [*CONVENTIONS, *published()])
-    return _of_formula(published()[given])
+    of_sources = {each.source: each for each in published().values() if each.source}
+    known = {**of_sources, **published()}
+    if given not in known:
+        raise UnknownName("convention or formula", given, [*CONVENTIONS, *known])
+    return _of_formula(known[given])
 
 
 def sides() -> tuple[Side, ...]:

@@ -82,9 +82,7 @@ def _sizes(table: Claims, row: Printed, column: str, notes: list[str]) -> dict[s
         if isinstance(middle, Fraction) and middle.denominator == 1 and middle > 0:
             found.setdefault(name, int(middle))
         else:
-            note = (
-                f"{name} {row.cells.get(formula, formula)!r} is not taken; give it with --set if it is one integer"
-            )
+            note = f"{name} {row.cells.get(formula, formula)!r} is not taken; give it with --set if it is one integer"
             notes += [note] if note not in notes else []
     return dict(sorted(found.items()))
 
