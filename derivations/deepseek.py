@@ -116,7 +116,8 @@ def _dropped() -> Section:
         "and values). Counted in elements, as its Table 1 counts, it is ", latents, " against ", dense,
         f", which is {_percent(1 - latents / dense)} less. When it is served, V2's cache has 6 bits for an element on "
         f"average (section 3.2.3): at 16 for the other that is {_percent(1 - latents * 6 / (dense * 16))} less, as "
-        "printed. So the figure compares two deployments, not two kinds of attention alone."
+        "printed. The abstract gives no formula: if that is its count, it compares two deployments, not two kinds of "
+        "attention alone."
     )  # fmt: skip
     return Section("What the 93.3 % hold", (said,))
 

@@ -166,8 +166,8 @@ def _figure_2() -> tuple[Block, ...]:
         Remarks((*_flops_of_figure_2(), *_traffic_of_flash())),
         prose(f"Standard attention moves {scores} copies of the scores of {2 * at_figure_2(SCORES) / 1e9:.2f} GB each "
               f"and {tensors} tensors of {2 * at_figure_2(TENSOR) / 1e9:.3f} GB: {total / 1e9:.2f} GB, printed 40.3. "
-              "The paper does not say how it counted or measured; this count is ours, with a mask that is added and "
-              "dropout."),
+              "The paper does not say how it counted or measured. This count is ours, with a mask that is added and "
+              "dropout, and was found by looking for one that fits: the cell is left unchecked."),
         Table("", ("Kernel", "copies of the scores", "tensors"), rows, ("Total", str(scores), str(tensors))),
     )  # fmt: skip
 
@@ -178,13 +178,13 @@ def _flops_of_figure_2() -> tuple[tuple[str, tuple[str | Code | Expr, ...]], ...
     per_score = tuple(float(printed) * 1e9 / at_figure_2(SCORES) for printed in ("66.6", "75.2"))
     return (
         ("FLOPs", (f"printed 66.6 and 75.2 GFLOPs; matmuls alone are {standard / 1e9:.1f} and {flash / 1e9:.1f}. The "
-                   "author says in the repository's issue 741 that the figures are off by some factor and hold the "
-                   "softmax's operations.",)),
+                   "author says in the repository's issue 741 that the figures may be off by some factor, gives 825 "
+                   "and 963 for matmuls alone, and thinks that FLOPs of the softmax were added.",)),
         ("What fits", (f"the figures are {per_score[0]:.2f} and {per_score[1]:.2f} for each score, apart by 8: one "
                        "matmul of ", 2 * d_head / n_head, " = 8 in place of ", 2 * d_head, " = 128, as if one head of "
                        "16 did it, or its width were divided by the heads once more. Six or seven such matmuls and "
-                       f"14 for the rest of all heads give {fits[0]:.2f} and {fits[1]:.2f}. The paper does not state "
-                       "this; for six and seven matmuls no other whole numbers give both figures.")),
+                       f"14 for the rest of all heads give {fits[0]:.2f} and {fits[1]:.2f}. Found by search, not "
+                       "stated in the paper; for six and seven matmuls no other whole numbers give both figures.")),
     )  # fmt: skip
 
 
@@ -196,6 +196,6 @@ def _traffic_of_flash() -> tuple[tuple[str, tuple[str, ...]], ...]:
         f"printed 4.4 GB, {4.4 / tensor:.1f} tensors. With {passes} blocks of 256 keys, and a result and gradients "
         f"that are first written, then read and written, forward moves {forward} and backward {backward}: "
         f"{(forward + backward) * tensor:.2f} GB. The block size of the figure is not printed, so that the cell is "
-        "left unchecked."
+        "left unchecked too."
     )
     return (("Traffic of FlashAttention", (said,)),)

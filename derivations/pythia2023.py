@@ -98,7 +98,7 @@ def _tokens() -> Section:
     said = prose(
         f"{STEPS:,} steps of 1024 sequences of 2048 tokens are {TRAINED:,} tokens, and a checkpoint every 1,000 steps "
         f"is one every {1000 * BATCH:,}. A batch of 4M, which one printing of the model card has for three models, "
-        f"goes with half as many steps, {STEPS // 2:,}; appendix B says that this was the suite's first version."
+        f"goes with half as many steps, {STEPS // 2:,}; the README of EleutherAI/pythia says that of its first version."
     )
     return Section("Tokens", (said,))
 

@@ -15,7 +15,7 @@ from symflops.measures import flops, params
 from symflops.notation import symbol
 
 SHARES = {
-    "chinchilla_misc": (206, 288),
+    "chinchilla_misc": (202, 288),
     "chinchilla_table_3": (106, 138),
     "chinchilla_table_a3": (120, 163),
     "chinchilla_table_a4": (118, 120),
@@ -121,6 +121,22 @@ def test_the_page_has_its_parts_in_order() -> None:
     titles = [section.title for section in derive().sections]
     assert titles[-2:] == ["Checked tables", "Mistakes found"]
     assert derive("torch").C_forward.expand() == (flops(NETWORK, "torch").expr / TOKENS).expand()
+
+
+def test_gophers_budgets_by_appendix_f_in_plain_numbers() -> None:
+    layers, width, tokens, seq, words = 80, 16384, 300 * 10**9, 2048, 32000
+    layer = 2 * 3 * width**2 + 4 * seq * width + 3 * 128 * seq + 2 * width**2 + 4 * width * 4 * width
+    forward = layers * layer + 2 * (2 * words * width)
+    assert f"{3 * tokens * forward:.2e}" == "4.75e+23" and f"{6 * 280 * 10**9 * tokens:.2e}" == "5.04e+23"
+    assert f"{4 * tokens * layers * layer:.1e}" == "6.3e+23" and round(5.76e23 / (6 * 280e9) / 1e9) == 343
+
+
+def test_embeddings_alone_put_the_ratio_of_73_million_above_what_is_printed() -> None:
+    words, width, layers = 32000, 640, 10
+    layer = 5 * width**2 + 8 * width**2 + 5 * width + 4 * width + 2 * width
+    count = words * width + layers * layer
+    least = 2 * (2 * words * width) + layers * 2 * 12 * width**2  # no pair of tokens at all
+    assert count == 73_798_400 and f"{3 * least / (6 * count):.2f}" == "1.22" > "1.03"
 
 
 def test_only_sequences_of_2048_give_the_ratios_of_table_a4() -> None:

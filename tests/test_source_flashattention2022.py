@@ -61,8 +61,14 @@ def test_figure_2_a_second_time() -> None:
     assert round((copies * 2 * scores + tensors * 2 * 64 * 16 * 1024 * 64) / 1e9, 1) == 40.3
 
 
+def test_traffic_is_claimed_of_nothing() -> None:
+    printed = [each for each in verify("flashattention").verdicts if each.cell.endswith("hbm_GB_printed")]
+    assert [each.verdict for each in printed] == ["unchecked"] * 4
+    assert 40.3 <= 1.555 * 41.7 and 35.3 <= 1.555 * 35.1 and 4.4 <= 1.555 * 7.3
+
+
 def test_the_table_holds_and_its_digits_are_held() -> None:
     report = verify("flashattention")
-    assert report.holds and report.counts()["reproduces"] >= 11 and report.counts()["differs"] == 4
+    assert report.holds and report.counts()["reproduces"] >= 10 and report.counts()["differs"] == 4
     faults = plant(report.tables[0])
     assert sum(fault.caught for fault in faults) / len(faults) > 0.7

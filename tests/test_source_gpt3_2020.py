@@ -20,13 +20,15 @@ def plain(layers: int, width: int, context: int = 2048, vocabulary: int = 50257,
 
 
 @pytest.mark.parametrize(
-    ("table", "reproduce", "wrong", "caught"),
-    [("gpt2_table2", 5, 4, 0.89), ("gpt3_table2_1", 13, 4, 0.97), ("gpt3_table_d1", 91, 1, 0.88)],
+    ("table", "reproduce", "declared", "caught"),
+    [("gpt2_table2", 5, 4, 0.87), ("gpt3_table2_1", 13, 4, 0.97), ("gpt3_table_d1", 91, 6, 0.88)],
 )
-def test_the_tables_have_the_verdicts_that_they_declare(table: str, reproduce: int, wrong: int, caught: float) -> None:
+def test_the_tables_have_the_verdicts_that_they_declare(
+    table: str, reproduce: int, declared: int, caught: float
+) -> None:
     report = verify(table)
     assert report.holds and report.counts()["reproduces"] == reproduce
-    assert report.counts()["differs"] + report.counts()["inconsistent"] == wrong
+    assert sum(verdict.declared for verdict in report.verdicts) == declared
     faults = [fault for fault in plant(shipped()[table]) if fault.spoken]
     assert sum(fault.caught for fault in faults) / len(faults) >= caught
 
@@ -75,6 +77,17 @@ def test_the_row_of_bert_large_is_roberta_s() -> None:
     assert encoder + (bert + 512 + 2) * width + pooler == 335_141_888
     assert round((encoder + (roberta + 514 + 1) * width + pooler) / 10**6) == 355
     assert 6 * 355 * 10**6 * 250 * 10**9 == 5325 * 10**17
+
+
+def test_t5_s_flops_of_a_forward_pass_are_two_for_each_active_parameter() -> None:
+    rows = [row.cells for row in shipped()["gpt3_table_d1"].rows if row.cells["model"].startswith("T5")]
+    assert len(rows) == 5
+    for cells in rows:
+        active, factor, whole = (float(cells[n]) for n in ("frac_active", "mult_bwd", "flops_per_param_per_token"))
+        printed = float(cells["fwd_flops_per_active_param_per_token"])
+        assert factor * 2 * active == whole != factor * printed * active
+        work = whole * float(cells["params_M"].replace(",", "")) * 1e6 * 1e12
+        assert f"{work:.2E}" == cells["flops"]
 
 
 def test_the_page_is_the_same_network_s_under_any_convention() -> None:

@@ -126,6 +126,7 @@ def test_the_terms_beside_the_layers_are_no_hundredth_of_a_percent() -> None:
 
 
 def test_hardware_utilisations_follow_from_the_printed_equation_alone() -> None:
+    errata = shipped()["korthikanti2022_tables"].errata
     for row in shipped()["korthikanti2022_tables"].rows:
         h, layers, batch, gpus = (int(row.cells[name]) for name in ("h", "L", "B", "gpus"))
         matmuls, pairs = 72 * batch * layers * 2048 * h * h, 4 * batch * layers * 2048**2 * h
@@ -134,6 +135,15 @@ def test_hardware_utilisations_follow_from_the_printed_equation_alone() -> None:
         mended, as_printed = ((matmuls + count * pairs + logits) / done for count in (4, 6))
         assert abs(as_printed - printed) < Fraction(15, 10000) < 3 * abs(mended - printed)
         assert mended < printed
+        declared = next(each for each in errata if each.cell.startswith(row.label) and each.cell.endswith("hfu"))
+        assert abs(mended - Fraction(declared.should_read.rstrip("%")) / 100) < Fraction(51, 100_000)
+
+
+def test_overheads_follow_from_the_printed_equation_alone() -> None:
+    for h, layers, printed, mended in ((12288, 96, "2.7", "0.9"), (20480, 105, "1.6", "0.5")):
+        matmuls, pairs, logits = 72 * layers * 2048 * h * h, 4 * layers * 2048**2 * h, 6 * 2048 * h * 51200
+        whole = matmuls + 3 * pairs + logits
+        assert (f"{100 * 3 * pairs / whole:.1f}", f"{100 * pairs / whole:.1f}") == (printed, mended)
 
 
 def test_the_tables_hold_and_their_claims_hold_the_digits() -> None:
