@@ -119,3 +119,8 @@ def test_what_is_no_claim_or_condition_is_refused(given_: Expr) -> None:
         prove(given_)
     with pytest.raises(SymflopsError):
         prove(n_seq <= n_window, [given_])
+
+
+def test_what_is_false_when_it_is_written_is_said_to_be() -> None:
+    found = prove(n_seq + 1 <= n_seq)
+    assert not found and repr(found) == "counterexample: it is false for all sizes"

@@ -83,6 +83,8 @@ class Proof:
 
     def __repr__(self) -> str:
         if self.outcome == "counterexample":
+            if not self.point:
+                return "counterexample: it is false for all sizes"
             return f"counterexample: {_point(self.point)} make it {_at(self.claim, self.point)}"
         if self.outcome == "open":
             return "open: neither a certificate nor a counterexample was found"
