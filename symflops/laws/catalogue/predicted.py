@@ -17,7 +17,7 @@ from typing import Literal
 from sympy import Add, Expr, expand
 
 from symflops.conventions import Convention, Price
-from symflops.laws.cost import Case, Claims
+from symflops.laws.cost import Case, Claims, CostError
 from symflops.measures import flops
 from symflops.networks import uses
 from symflops.notation import n_batch, n_seq
@@ -87,7 +87,12 @@ def tokens_of(claims: Claims, case: Case) -> int:
 
 
 def predicted(claims: Claims, case: Case) -> int | Fraction:
-    """The number that the claims amount to. Parameters are counted in full, biases too; a cache in 2-byte elements."""
+    """The number that the claims amount to. Parameters are counted in full, biases too; a cache in 2-byte elements.
+
+    Raises `CostError` for saved bytes: what is kept depends on the kernels, and claims do not say which.
+    """
+    if claims.quantity == "saved_bytes":
+        raise CostError("saved_bytes has no closed form here: what is kept depends on the kernels")
     if claims.quantity == "params":
         return at(owned(case.model.network, claims.counts), case)
     tokens = case.n_batch * case.n_seq

@@ -18,7 +18,7 @@ from symflops.architectures.architecture import Attention
 from symflops.architectures.fields import completed
 from symflops.errors import NoDecoding
 from symflops.laws.law import Instance
-from symflops.networks import Once, Routed, Tied, uses
+from symflops.networks import Once, Routed, uses
 from symflops.notation import d_head, d_rope, n_batch, n_chunk, n_kv_head, n_seq, n_state, n_window, r_kv
 from symflops.operations import Contraction, Operation
 
@@ -141,12 +141,6 @@ def _vectors(operation: Operation) -> Expr:
     """How many vectors meet the weight of a matmul."""
     weights = [each.count for each in operation.parameters if each.name == "weight"]
     return operation.forward_work["mac", "forward"] / Mul(*weights)
-
-
-@cache
-def tied(family: str) -> bool:
-    """Whether the bare config ties its logits to the token table."""
-    return bool(network(family).has(Tied))
 
 
 def among(*has: Has) -> Has:
