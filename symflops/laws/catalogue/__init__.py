@@ -1,0 +1,20 @@
+"""Every cost law, by name: a tuple `LAWS` of each theme, gathered.
+
+>>> LAWS["additivity"].statement
+'C(A + B) = C(A) + C(B)'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from symflops.laws.catalogue import lengths, linearity, masks, matmuls
+from symflops.laws.law import Law
+
+THEMES: Mapping[str, tuple[Law, ...]] = MappingProxyType(
+    {each.__name__.rpartition(".")[2]: each.LAWS for each in (linearity, matmuls, masks, lengths)}
+)
+"""The laws of each theme."""
+LAWS: Mapping[str, Law] = MappingProxyType({law.name: law for laws in THEMES.values() for law in laws})
+"""Every law, by its name."""

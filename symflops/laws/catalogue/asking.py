@@ -1,0 +1,84 @@
+"""How a law is asked of someone's cost function: other sizes of the same case, and what both sides then are.
+
+>>> from symflops.architectures import architecture
+>>> case = Case(architecture("gpt2"), n_seq=16)
+>>> wider = alone(case, d_model=1536)
+>>> wider.sizes["d_model"], wider.sizes["d_ff"], wider.sizes["d_head"], alone(case, n_kv_head=2) is None
+(1536, 3072, 64, True)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+from symflops.errors import ConfigError, SizeError, UnknownName
+from symflops.laws.cost import Case, Claims, Cost
+from symflops.laws.law import Instance
+
+Number = int | Fraction
+Ask = Callable[[Cost, Case], Iterator[Instance]]
+KINDS = ("n_layer_sliding", "n_layer_local", "n_layer_chunked", "n_layer_dense", "n_layer_attention")
+
+
+def alone(case: Case, **sizes: int) -> Case | None:
+    """The case at other sizes, all others staying as they are, also those that follow from them by default.
+
+    None where the model has no such size of its own, or cannot have it.
+    """
+    table = case.model.table
+    fixed = {name: case.sizes[name] for name in table if table[name].name and name in FOLLOWING & case.sizes.keys()}
+    try:
+        return case.with_sizes(**{**fixed, **sizes})
+    except (ConfigError, SizeError, UnknownName):
+        return None
+
+
+FOLLOWING = frozenset({"d_ff", "d_head", "n_kv_head", "d_rope", "d_ff_decoder", "n_layer_decoder"})
+"""Sizes that follow from others where a config does not give them."""
+
+
+def steps(case: Case, size: str, by: int = 1, count: int = 3) -> tuple[Case, ...]:
+    """The case with a size as it is, ``by`` more, and so on; nothing where the model cannot have them all."""
+    if size not in case.sizes:
+        return ()
+    found = [alone(case, **{size: case.sizes[size] + by * number}) for number in range(count)]
+    return tuple(each for each in found if each is not None) if None not in found else ()
+
+
+def tested(cost: Cost, case: Case, left: Number, right: Number, about: str) -> Instance:
+    """An instance that two numbers are the same."""
+    return Instance(f"{cost.name} of {case}", left == right, "tested", str(left), str(right), about)
+
+
+def at_most(cost: Cost, case: Case, left: Number, right: Number, about: str) -> Instance:
+    """An instance that one number is no more than another."""
+    return Instance(f"{cost.name} of {case}", left <= right, "tested", str(left), str(right), about)
+
+
+def no_curve(cost: Cost, cases: tuple[Case, ...], size: str) -> Iterator[Instance]:
+    """That the cost is a straight line in one size: equal steps make equal differences."""
+    if len(cases) >= 3:
+        first, second, third = (cost.of(each) for each in cases[:3])
+        about = f"steps of {size} = {', '.join(str(each.sizes[size]) for each in cases[:3])}"
+        yield tested(cost, cases[0], second - first, third - second, about)
+
+
+def of_flops(claims: Claims) -> bool:
+    """Laws of work."""
+    return claims.quantity == "flops"
+
+
+def of_params(claims: Claims) -> bool:
+    """Laws of parameters."""
+    return claims.quantity == "params"
+
+
+def of_cache(claims: Claims) -> bool:
+    """Laws of a cache."""
+    return claims.quantity == "cache_bytes"
+
+
+def always(claims: Claims) -> bool:
+    """Laws of any cost."""
+    return True

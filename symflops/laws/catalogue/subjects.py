@@ -1,0 +1,126 @@
+"""What the laws are asked of: every family's network in symbols, made once, and which families have what.
+
+>>> network("llama") is network("llama")
+True
+>>> [name for name in families(grouped, without=among(mixture)) if name < "gemma"]
+['cohere', 'bamba', 'falcon_h1']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+from sympy import Expr
+
+from symflops.architectures import FAMILIES, Architecture
+from symflops.architectures.architecture import Attention
+from symflops.architectures.fields import completed
+from symflops.errors import NoDecoding
+from symflops.laws.law import Instance
+from symflops.networks import Once, Routed, Tied, uses
+from symflops.notation import d_head, d_rope, n_chunk, n_kv_head, n_seq
+from symflops.operations import Contraction, Operation
+
+Has = Callable[[str], bool]
+"""Whether a family has something, by its name."""
+Core = Callable[[str, Expr], Iterable[Instance]]
+"""What a law says of one network, by its name."""
+
+
+@cache
+def model(family: str, attention: Attention = "eager") -> Architecture:
+    """A family as a bare config makes it, in symbols: it has no sizes."""
+    return Architecture(family, FAMILIES[family], completed({"model_type": family}), "a bare config", {}, attention)
+
+
+def network(family: str, attention: Attention = "eager") -> Expr:
+    """The network of a family, in symbols."""
+    return model(family, attention).network
+
+
+def operations(whole: Expr) -> tuple[Operation, ...]:
+    """The distinct operations of a network."""
+    return tuple(dict.fromkeys(use.operation for use in uses(whole)))
+
+
+def matmuls(whole: Expr) -> tuple[Contraction, ...]:
+    """Those that multiply by a weight of their own."""
+    return tuple(each for each in operations(whole) if isinstance(each, Contraction) and each.parameters)
+
+
+@cache
+def attends(family: str) -> bool:
+    """Whether it has an attention."""
+    return any(each.mask is not None for each in operations(network(family)))
+
+
+@cache
+def decodes(family: str) -> bool:
+    """Whether it decodes with a cache, one token after the other, all of it in each step."""
+    try:
+        return model(family).step is not None and not network(family).has(Once)
+    except NoDecoding:
+        return False
+
+
+@cache
+def scans(family: str) -> bool:
+    """Whether states are carried from chunk to chunk, each with all before it, as transformers' Mamba-2 does."""
+    return n_chunk in network(family).free_symbols
+
+
+@cache
+def grouped(family: str) -> bool:
+    """Whether keys and values have a number of heads of their own."""
+    return n_kv_head in network(family).free_symbols
+
+
+@cache
+def mixture(family: str) -> bool:
+    """Whether tokens are routed to experts."""
+    return bool(network(family).has(Routed))
+
+
+@cache
+def own_heads(family: str) -> bool:
+    """Whether the width of a head is a size of its own, whatever the model's."""
+    sizes = network(family).free_symbols
+    return attends(family) and d_head in sizes and d_rope not in sizes
+
+
+@cache
+def one_stream(family: str) -> bool:
+    """Whether every matmul by a weight is over all n_batch*n_seq tokens."""
+    return all({each.sizes["seq"]} == {n_seq} for each in matmuls(network(family)) if "seq" in each.sizes)
+
+
+@cache
+def tied(family: str) -> bool:
+    """Whether the bare config ties its logits to the token table."""
+    return bool(network(family).has(Tied))
+
+
+def among(*has: Has) -> Has:
+    """Families that have all of these."""
+    return lambda family: all(each(family) for each in has)
+
+
+def few(family: str) -> bool:
+    """One family of each kind, for what takes long."""
+    return family in ("gpt2", "llama", "gemma2", "mixtral", "deepseek_v3", "bert", "t5", "vit", "mamba")
+
+
+def families(*has: Has, without: Has | None = None) -> Iterator[str]:
+    """The names of the families that have all of these, and not another."""
+    return (name for name in FAMILIES if among(*has)(name) and not (without and without(name)))
+
+
+def over(core: Core, *has: Has, without: Has | None = None) -> Callable[[], Iterator[Instance]]:
+    """What a law says of the network of every such family."""
+
+    def show() -> Iterator[Instance]:
+        for name in families(*has, without=without):
+            yield from core(name, network(name))
+
+    return show
