@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from symflops.laws.catalogue import lengths, linearity, masks, matmuls
+from symflops.laws.catalogue import attention, caches, experts, lengths, linearity, masks, matmuls, serving
 from symflops.laws.law import Law
 
+_MODULES = (linearity, matmuls, masks, lengths, attention, caches, serving, experts)
 THEMES: Mapping[str, tuple[Law, ...]] = MappingProxyType(
-    {each.__name__.rpartition(".")[2]: each.LAWS for each in (linearity, matmuls, masks, lengths)}
+    {each.__name__.rpartition(".")[2]: each.LAWS for each in _MODULES}
 )
 """The laws of each theme."""
 LAWS: Mapping[str, Law] = MappingProxyType({law.name: law for laws in THEMES.values() for law in laws})

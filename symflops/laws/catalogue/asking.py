@@ -9,9 +9,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
+from symflops.architectures import architecture
 from symflops.errors import ConfigError, SizeError, UnknownName
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance
@@ -82,3 +85,20 @@ def of_cache(claims: Claims) -> bool:
 def always(claims: Claims) -> bool:
     """Laws of any cost."""
     return True
+
+
+def without_field(case: Case, size: str) -> Case | None:
+    """The case of a config that does not say a size, which then follows from others; None without such a field."""
+    field = case.model.table.get(size)
+    if field is None or field.name not in case.model.config:
+        return None
+    config = {name: value for name, value in case.model.config.items() if name != field.name}
+    return configured(case, {**config, field.name: None})
+
+
+def configured(case: Case, config: Mapping[str, Any]) -> Case | None:
+    """The case of another config; None where no model is made of it."""
+    try:
+        return replace(case, model=architecture(config))
+    except (ConfigError, SizeError, UnknownName):
+        return None

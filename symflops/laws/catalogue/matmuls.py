@@ -13,7 +13,7 @@ from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
 from symflops.layers.convolution import Convolution
 from symflops.measures import Phase, flops
-from symflops.notation import d_ff, n_batch, n_kv_head, n_seq, n_vocab
+from symflops.notation import d_ff, n_active, n_batch, n_kv_head, n_seq, n_vocab
 from symflops.operations import Contraction, Operation
 
 _PHASES: tuple[Phase, ...] = ("forward", "backward", "training")
@@ -70,8 +70,7 @@ def ask_slope(size: Symbol, roles: frozenset[str] = ALL) -> Ask:
     """The same of a cost function: other weights, and nothing else, make another cost."""
 
     def ask(cost: Cost, case: Case) -> Iterator[Instance]:
-        step = case.sizes.get(size.name, 1)
-        pair = steps(case, size.name, _whole(case, size, step), 2)
+        pair = steps(case, size.name, _step(case, size), 2)
         if len(pair) == 2:
             yield _slope(cost, *pair, cost.claims.counts & roles, size)
 
@@ -85,9 +84,11 @@ def _slope(cost: Cost, less: Case, more: Case, roles: frozenset[str], size: Symb
     return tested(cost, less, cost.of(more) - cost.of(less), expected, about)
 
 
-def _whole(case: Case, size: Symbol, step: int) -> int:
-    """A step to another number of heads that divides: all of them for keys and values too."""
-    return case.sizes["n_head"] - step if size == n_kv_head else step
+def _step(case: Case, size: Symbol) -> int:
+    """A step to twice the size; of active experts to one more, and to as many heads for keys and values as there are."""
+    if size == n_kv_head:
+        return case.sizes.get("n_head", 1) - case.sizes.get("n_kv_head", 1)
+    return 1 if size == n_active else case.sizes.get(size.name, 1)
 
 
 LAWS: tuple[Law, ...] = (

@@ -19,7 +19,7 @@ from symflops.architectures.fields import completed
 from symflops.errors import NoDecoding
 from symflops.laws.law import Instance
 from symflops.networks import Once, Routed, Tied, uses
-from symflops.notation import d_head, d_rope, n_chunk, n_kv_head, n_seq
+from symflops.notation import d_head, d_rope, n_chunk, n_kv_head, n_seq, n_state, n_window
 from symflops.operations import Contraction, Operation
 
 Has = Callable[[str], bool]
@@ -56,18 +56,42 @@ def attends(family: str) -> bool:
 
 
 @cache
-def decodes(family: str) -> bool:
-    """Whether it decodes with a cache, one token after the other, all of it in each step."""
+def steps(family: str) -> bool:
+    """Whether there is a step of decoding."""
     try:
-        return model(family).step is not None and not network(family).has(Once)
+        return bool(model(family).step != 0)
     except NoDecoding:
         return False
+
+
+@cache
+def decodes(family: str) -> bool:
+    """Whether it decodes with a cache, one token after the other, all of it in each step."""
+    return steps(family) and not network(family).has(Once)
 
 
 @cache
 def scans(family: str) -> bool:
     """Whether states are carried from chunk to chunk, each with all before it, as transformers' Mamba-2 does."""
     return n_chunk in network(family).free_symbols
+
+
+@cache
+def crosses(family: str) -> bool:
+    """Whether a decoder stands beside an encoder, which runs once."""
+    return steps(family) and bool(network(family).has(Once))
+
+
+@cache
+def recurrent(family: str) -> bool:
+    """Whether layers carry a state of a fixed size from token to token."""
+    return n_state in network(family).free_symbols
+
+
+@cache
+def windowed(family: str) -> bool:
+    """Whether some layers see a window."""
+    return n_window in network(family).free_symbols
 
 
 @cache
