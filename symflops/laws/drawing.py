@@ -76,7 +76,7 @@ def sized(family: str, choose: Choose) -> Architecture:
         chosen[name] = choose(name, tuple(_allowed(name, base, chosen)))
     flags = {name: choose(name, _either(base.config[name])) for name in _flags(family)}
     config = _with(overridden(base.table, base.config, chosen), {**flags, **FOLLOWING.get(family, _nothing)(chosen)})
-    return _kept(json.dumps(config, sort_keys=True, default=str))
+    return kept(config)
 
 
 def _with(config: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,9 +108,13 @@ def _either(flag: bool) -> tuple[bool, bool]:
     return flag, not flag
 
 
+def kept(config: Mapping[str, Any]) -> Architecture:
+    """The architecture of a config, one object for each, so that what is made of it is kept with it."""
+    return _kept(json.dumps(config, sort_keys=True, default=str))
+
+
 @lru_cache(maxsize=4096)
 def _kept(config: str) -> Architecture:
-    """One object for each config, so that what is made of it is kept with it."""
     return architecture(json.loads(config))
 
 
