@@ -15,6 +15,7 @@ from symflops.cli.compare import compare
 from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
 from symflops.cli.explain import explain
+from symflops.cli.laws import laws
 from symflops.cli.trace import trace
 from symflops.cli.verify import verify
 from symflops.errors import SymflopsError, UnknownName
@@ -35,7 +36,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, explain, trace, verify):
+for command in (check, compare, derive, evaluate, explain, laws, trace, verify):
     symflops.add_command(command)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -27,6 +27,7 @@ from symflops.errors import SymflopsError
 from symflops.grammar import Tree, names, parse
 from symflops.laws.claiming import Where, read_claims
 from symflops.laws.cost import Case, Claims, Cost, CostError
+from symflops.laws.drawing import own
 from symflops.notation import TERMS
 
 Function = Callable[..., Any]
@@ -93,10 +94,10 @@ def adapter(
     not told follow from the others where they can (``d_head = d_model/n_head``): it is asked of such models alone.
     Raises `CostError` for an argument that nobody can name, and where the words of claims do not fit.
     """
-    own = getattr(function, "claims", None) if claims is None else claims
-    said, where = read_claims(own) if isinstance(own, str) else (own or Claims(), {})
+    meant = getattr(function, "claims", None) if claims is None else claims
+    said, where = read_claims(meant) if isinstance(meant, str) else (meant or Claims(), {})
     given = _arguments(function, arguments or {})
-    return Adapter(given, said, {**_following(given, where), **where}, result, scale)
+    return Adapter(given, said, {**_following(given, where, said.families), **where}, result, scale)
 
 
 def _arguments(function: Function, said: Mapping[str, str]) -> dict[str, str]:
@@ -146,12 +147,13 @@ DEFAULTS: Mapping[str, str] = {"d_head": "d_model/n_head", "n_kv_head": "n_head"
 """Sizes that follow from others where nobody gives them."""
 
 
-def _following(arguments: Mapping[str, str], where: Where) -> dict[str, str]:
-    """What the sizes have to be that a function called with sizes is not told."""
+def _following(arguments: Mapping[str, str], where: Where, families: Sequence[str]) -> dict[str, str]:
+    """What the sizes have to be that a function called with sizes is not told, of those that a family could choose."""
     if any(what in GIVEN for what in arguments.values()):
         return {}
     told = {name for what in arguments.values() for name in names(parse(what))}
-    return {size: rule for size, rule in DEFAULTS.items() if size not in told and size not in where}
+    free = {size for family in families for size in own(family)}
+    return {size: rule for size, rule in DEFAULTS.items() if size in free and size not in told and size not in where}
 
 
 def _name(function: Function) -> str:
@@ -222,7 +224,12 @@ def _fields(case: Case) -> Fields:
     strangers = [name for name in config if name not in known and name in TABLE]
     if strangers:
         raise NotAsked(f"a config of {case.model.family.name} has no field {strangers[0]!r}")
-    return _deep({name: config[name] for name in config})
+    filled = {case.model.table[size].name: case.sizes[size] for size in FILLED if size in case.model.table}
+    return _deep({name: filled.get(name, value) if value is None else value for name, value in config.items()})
+
+
+FILLED = ("n_kv_head", "d_head")
+"""Sizes that the config classes of transformers fill in themselves where they are not given."""
 
 
 def _deep(config: Mapping[str, Any]) -> Fields:

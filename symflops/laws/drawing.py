@@ -124,16 +124,21 @@ def _base(family: str) -> Architecture:
     return architecture({"model_type": family, **NEEDED.get(family, {})})
 
 
-def own(model: Architecture) -> tuple[str, ...]:
-    """The sizes that a config of the family has a field for."""
-    fields = completed({"model_type": model.family.name})
+@lru_cache(maxsize=64)
+def own(family: str) -> tuple[str, ...]:
+    """The sizes that a config of the family has a field for.
+
+    >>> own("gpt2")
+    ('n_layer', 'd_model', 'd_ff', 'n_vocab', 'n_ctx', 'n_head')
+    """
+    fields, model = completed({"model_type": family}), _base(family)
     held = [(name, field.name.split(".")[0]) for name, field in model.table.items() if field.name]
     return tuple(name for name, path in held if path in fields and model.config[path] != "auto")
 
 
 def _order(base: Architecture) -> tuple[str, ...]:
     """The sizes of a family, each after those that it depends on."""
-    names = own(base)
+    names = own(base.family.name)
     waits = [pair for pair in (*_divisions(base), *AT_MOST) if {*pair} <= {*names}]
     order: list[str] = []
     while len(order) < len(names):

@@ -60,7 +60,7 @@ def _shown(law: Law) -> Shown:
 
 @dataclass(frozen=True)
 class Search:
-    """How cases are searched: how many, from which seed, and the folder of those that broke a law, to be asked first."""
+    """How cases are searched: how many, from which seed, the folder of those that broke a law, asked first."""
 
     examples: int = EXAMPLES
     seed: int = 0

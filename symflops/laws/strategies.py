@@ -20,15 +20,15 @@ from symflops.architectures import Architecture, architecture, presets
 from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
 from symflops.formulas import Largest, Total
-from symflops.laws.adapters import sized
 from symflops.laws.claiming import Where
+from symflops.laws.conditions import conditioned
 from symflops.laws.cost import Case
-from symflops.laws.drawing import VALUES, kept, known_families
+from symflops.laws.drawing import VALUES, known_families
 from symflops.laws.drawing import sized as model_of
 from symflops.masks import AttendedPairs, Causal, CausalTopLeft, Full, Prefix, SlidingWindow
 from symflops.measures import PASSES, Phase
 from symflops.networks import Block, Recomputed, Routed, Tied
-from symflops.notation import TERMS, d_ff, d_head, d_model, n_batch, n_head, n_layer, n_seq, n_vocab, n_window
+from symflops.notation import d_ff, d_head, d_model, n_batch, n_head, n_layer, n_seq, n_vocab, n_window
 from symflops.operations import Contraction, Lookup, Operation
 
 try:
@@ -147,25 +147,6 @@ def architectures(draw: DrawFn, families: Sequence[str] = (), where: Where | Non
         reject()
 
 
-def conditioned(model: Architecture, where: Where) -> Architecture:
-    """A model with what has to be so made so, where its config can. Raises `SymflopsError` where sizes do not fit."""
-    fields = {name: value for name, value in where.items() if name not in TERMS and model.config.get(name) != value}
-    model = kept({**model.config, **fields}) if fields else model
-    for name, formula in where.items():
-        if name in model.table and model.table[name].name:
-            model = _resized(model, name, formula)
-    return model
-
-
-def _resized(model: Architecture, name: str, formula: str) -> Architecture:
-    size = sized(formula, model.sizes)
-    if size == model.sizes[name]:
-        return model
-    if size.denominator != 1:
-        raise SymflopsError(f"{name} = {formula} is {size} in {model}")
-    return Case(model).with_sizes(**{name: int(size)}).model
-
-
 @st.composite
 def cases(draw: DrawFn, families: Sequence[str] = (), where: Where | None = None, named: bool = False) -> Case:
     """Models with a batch and a length; of ``named`` ones, the published models of the families, at their sizes."""
@@ -198,6 +179,6 @@ setups: SearchStrategy[Setup] = st.builds(
 
 __all__ = [
     "LENGTHS", "MASKS", "OPERATIONS", "SIZES", "SYMBOLS", "Einsum", "Setup",
-    "architectures", "assignments", "cases", "conditioned", "einsums", "masks", "networks", "operations",
+    "architectures", "assignments", "cases", "einsums", "masks", "networks", "operations",
     "published_models", "scores", "setups", "softmax", "token", "up",
 ]  # fmt: skip
