@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sympy import Basic, Eq, Expr, S
+from sympy import Basic, Eq, Expr, GreaterThan, S
+from sympy.core.relational import Relational
 
 from symflops.proof import prove, residual
 
@@ -72,9 +73,23 @@ def proved(subject: str, claim: Basic | bool, domain: Iterable[Basic] = ()) -> I
     >>> proved("heads", n_kv_head <= n_head).detail
     'counterexample: n_head = 1, n_kv_head = 2 make it 2 <= 1'
     """
-    found = prove(S.true if claim is True else S.false if claim is False else claim, domain)
-    left, right = (str(side) for side in claim.args) if isinstance(claim, Basic) and len(claim.args) == 2 else ("", "")
+    if not isinstance(claim, Relational):  # sympy has decided it by the signs of its symbols
+        return Instance(subject, bool(claim), "proved", detail=f"{claim} for all sizes, by their signs")
+    found = prove(claim, domain)
+    left, right = (str(side) for side in claim.args)
     return Instance(subject, bool(found), "proved", left, right, repr(found))
+
+
+def never_negative(subject: str, form: Expr) -> Instance:
+    """An instance that a closed form is nowhere below zero, with a certificate also where its signs would do.
+
+    >>> from symflops.notation import n_layer, n_seq
+    >>> never_negative("pairs", n_seq**2 - n_seq).detail
+    'proved: with n_seq = a + 1 and a >= 0 it says a**2 + a >= 0'
+    >>> never_negative("none", -n_layer).holds
+    False
+    """
+    return proved(subject, GreaterThan(form, S.Zero, evaluate=False))
 
 
 def same(subject: str, left: Expr, right: Expr) -> Instance:

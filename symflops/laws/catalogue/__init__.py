@@ -9,10 +9,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from symflops.laws.catalogue import attention, caches, experts, lengths, linearity, masks, matmuls, serving
+from symflops.laws.catalogue import (
+    adapters,
+    algebra,
+    attention,
+    caches,
+    closed_forms,
+    experts,
+    lengths,
+    linearity,
+    masks,
+    matmuls,
+    parallel,
+    parameters,
+    prices,
+    serving,
+    training,
+)
 from symflops.laws.law import Law
 
-_MODULES = (linearity, matmuls, masks, lengths, attention, caches, serving, experts)
+_MODULES = (
+    linearity,
+    matmuls,
+    masks,
+    lengths,
+    attention,
+    caches,
+    serving,
+    experts,
+    parameters,
+    closed_forms,
+    algebra,
+    training,
+    adapters,
+    parallel,
+    prices,
+)
 THEMES: Mapping[str, tuple[Law, ...]] = MappingProxyType(
     {each.__name__.rpartition(".")[2]: each.LAWS for each in _MODULES}
 )

@@ -71,7 +71,7 @@ def ask_slope(size: Symbol, roles: frozenset[str] = ALL) -> Ask:
 
     def ask(cost: Cost, case: Case) -> Iterator[Instance]:
         pair = steps(case, size.name, _step(case, size), 2)
-        if len(pair) == 2:
+        if len(pair) == 2 and pair[0].sizes != pair[1].sizes:
             yield _slope(cost, *pair, cost.claims.counts & roles, size)
 
     return ask
@@ -85,7 +85,7 @@ def _slope(cost: Cost, less: Case, more: Case, roles: frozenset[str], size: Symb
 
 
 def _step(case: Case, size: Symbol) -> int:
-    """A step to twice the size; of active experts to one more, and to as many heads for keys and values as there are."""
+    """A step to twice the size; of active experts to one more, of heads of keys and values to all there are."""
     if size == n_kv_head:
         return case.sizes.get("n_head", 1) - case.sizes.get("n_kv_head", 1)
     return 1 if size == n_active else case.sizes.get(size.name, 1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
-from sympy import Expr
+from sympy import Expr, Mul
 
 from symflops.architectures import FAMILIES, Architecture
 from symflops.architectures.architecture import Attention
@@ -19,7 +19,7 @@ from symflops.architectures.fields import completed
 from symflops.errors import NoDecoding
 from symflops.laws.law import Instance
 from symflops.networks import Once, Routed, Tied, uses
-from symflops.notation import d_head, d_rope, n_chunk, n_kv_head, n_seq, n_state, n_window
+from symflops.notation import d_head, d_rope, n_batch, n_chunk, n_kv_head, n_seq, n_state, n_window, r_kv
 from symflops.operations import Contraction, Operation
 
 Has = Callable[[str], bool]
@@ -117,6 +117,30 @@ def own_heads(family: str) -> bool:
 def one_stream(family: str) -> bool:
     """Whether every matmul by a weight is over all n_batch*n_seq tokens."""
     return all({each.sizes["seq"]} == {n_seq} for each in matmuls(network(family)) if "seq" in each.sizes)
+
+
+@cache
+def unfrozen(family: str) -> bool:
+    """Whether every operand of a matmul has its gradient."""
+    return not any(each.constants for each in operations(network(family)) if isinstance(each, Contraction))
+
+
+@cache
+def latent(family: str) -> bool:
+    """Whether keys and values come through latents of a rank."""
+    return r_kv in network(family).free_symbols
+
+
+@cache
+def plain_stream(family: str) -> bool:
+    """Whether every matmul by a weight meets each token once, and has both its gradients."""
+    return unfrozen(family) and all(_vectors(each) == n_batch * n_seq for each in matmuls(network(family)))
+
+
+def _vectors(operation: Operation) -> Expr:
+    """How many vectors meet the weight of a matmul."""
+    weights = [each.count for each in operation.parameters if each.name == "weight"]
+    return operation.forward_work["mac", "forward"] / Mul(*weights)
 
 
 @cache
