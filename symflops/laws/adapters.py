@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
+
+from sympy import Expr
 
 from symflops.architectures import presets
 from symflops.architectures.fields import completed
@@ -27,8 +29,8 @@ from symflops.errors import SymflopsError
 from symflops.grammar import Tree, names, parse
 from symflops.laws.claiming import Where, read_claims
 from symflops.laws.cost import Case, Claims, Cost, CostError
-from symflops.laws.drawing import own
-from symflops.notation import TERMS
+from symflops.laws.drawing import sizes_of
+from symflops.notation import TERMS, symbol
 
 Function = Callable[..., Any]
 
@@ -97,7 +99,7 @@ def adapter(
     meant = getattr(function, "claims", None) if claims is None else claims
     said, where = read_claims(meant) if isinstance(meant, str) else (meant or Claims(), {})
     given = _arguments(function, arguments or {})
-    return Adapter(given, said, {**_following(given, where, said.families), **where}, result, scale)
+    return Adapter(given, said, {**_following(given, where, said), **where}, result, scale)
 
 
 def _arguments(function: Function, said: Mapping[str, str]) -> dict[str, str]:
@@ -143,17 +145,21 @@ def _given(what: str) -> Tree | str:
     return tree
 
 
-DEFAULTS: Mapping[str, str] = {"d_head": "d_model/n_head", "n_kv_head": "n_head", "d_ff": "4*d_model"}
-"""Sizes that follow from others where nobody gives them."""
+DEFAULTS: Mapping[str, tuple[str, frozenset[str]]] = {
+    "d_head": ("d_model/n_head", frozenset({"qkv", "scores", "mix", "project"})),
+    "n_kv_head": ("n_head", frozenset({"qkv"})),
+    "d_ff": ("4*d_model", frozenset({"feedforward"})),
+}
+"""What sizes follow from where nobody gives them, and the roles whose cost they change."""
 
 
-def _following(arguments: Mapping[str, str], where: Where, families: Sequence[str]) -> dict[str, str]:
-    """What the sizes have to be that a function called with sizes is not told, of those that a family could choose."""
+def _following(arguments: Mapping[str, str], where: Where, claims: Claims) -> dict[str, str]:
+    """What sizes have to be that a function called with sizes is not told, and that what it counts depends on."""
     if any(what in GIVEN for what in arguments.values()):
         return {}
-    told = {name for what in arguments.values() for name in names(parse(what))}
-    free = {size for family in families for size in own(family)}
-    return {size: rule for size, rule in DEFAULTS.items() if size in free and size not in told and size not in where}
+    told = {name for what in arguments.values() for name in names(parse(what))} | where.keys()
+    free = {size for family in claims.families for size in sizes_of(family)} - told
+    return {size: rule for size, (rule, roles) in DEFAULTS.items() if size in free and roles & claims.counts}
 
 
 def _name(function: Function) -> str:
@@ -219,13 +225,25 @@ def _argument(what: str, case: Case) -> Any:
 
 
 def _fields(case: Case) -> Fields:
-    """The config as transformers has it. Raises `NotAsked` for one with a field that its class does not have."""
-    known, config = completed({"model_type": case.model.family.name}), case.model.config
-    strangers = [name for name in config if name not in known and name in TABLE]
-    if strangers:
-        raise NotAsked(f"a config of {case.model.family.name} has no field {strangers[0]!r}")
-    filled = {case.model.table[size].name: case.sizes[size] for size in FILLED if size in case.model.table}
+    """The config as transformers has it, without what only symflops writes into it.
+
+    Raises `NotAsked` for a size that its class has no field for, and that does not follow from the others.
+    """
+    known, model = completed({"model_type": case.model.family.name}), case.model
+    for size, field_ in model.table.items():
+        if field_.name in model.config and field_.name not in known and not _follows(case, size):
+            raise NotAsked(f"a config of {model.family.name} has no field {field_.name!r}")
+    filled = {model.table[size].name: case.sizes[size] for size in FILLED if size in model.table}
+    config = {name: value for name, value in model.config.items() if name in known or name not in TABLE}
     return _deep({name: filled.get(name, value) if value is None else value for name, value in config.items()})
+
+
+def _follows(case: Case, size: str) -> bool:
+    """Whether a size is what it would be if nobody said."""
+    rule = case.model.table[size].absent
+    return isinstance(rule, Expr) and bool(
+        rule.subs({symbol(name): known for name, known in case.sizes.items()}) == case.sizes[size]
+    )
 
 
 FILLED = ("n_kv_head", "d_head")

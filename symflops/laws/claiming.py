@@ -40,8 +40,8 @@ _KEYS = (*CHOICES, "counts", "families", "convention")
 def read_claims(text: str, claims: Claims = Claims()) -> tuple[Claims, Where]:  # noqa: B008
     """Claims, and conditions on cases, from words: ``training``, ``per=token``, ``counts=qkv``, ``d_ff=4*d_model``.
 
-    ``counts`` with signs (``+embedding,-logits``) changes what is counted. ``convention=NAME`` claims what a convention
-    does. Raises `UnknownName` and `CostError` for other words.
+    ``counts`` with signs (``+embedding,-logits``) changes what is counted; of parameters, every role is, if none is
+    named. ``convention=NAME`` claims what a convention does. Raises `UnknownName` and `CostError` for other words.
     """
     where: dict[str, Any] = {}
     for word in text.split():
@@ -52,6 +52,8 @@ def read_claims(text: str, claims: Claims = Claims()) -> tuple[Claims, Where]:  
             claims = _claimed(claims, name, value)
         else:
             where[name] = _condition(name, value)
+    if claims.quantity == "params" and claims.counts == Claims().counts:
+        claims = replace(claims, counts=frozenset(READING_ORDER))
     return claims, where
 
 

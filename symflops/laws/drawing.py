@@ -136,6 +136,11 @@ def own(family: str) -> tuple[str, ...]:
     return tuple(name for name, path in held if path in fields and model.config[path] != "auto")
 
 
+def sizes_of(family: str) -> tuple[str, ...]:
+    """Every size that models of the family have, those that follow from others too."""
+    return tuple(_base(family).sizes)
+
+
 def _order(base: Architecture) -> tuple[str, ...]:
     """The sizes of a family, each after those that it depends on."""
     names = own(base.family.name)

@@ -46,7 +46,7 @@ class Finding:
         return (
             f"{self.law.name}: {self.law.prose}\n"
             f"  smallest case: {described(self.case)}\n"
-            f"  {self.instance.left} is not {self.instance.right}{said}\n"
+            f"  {self.instance.left} against {self.instance.right}{said}\n"
             f"  source: {self.law.source}"
         )
 
@@ -134,9 +134,8 @@ def _broken(found: Finding) -> Iterator[Block]:
         remarks = [
             ("", found.law.prose),
             ("smallest case", described(found.case) if found.case else ""),
-            ("found", found.instance.left),
-            ("should be", found.instance.right),
-            ("between", found.instance.detail or "this case alone"),
+            ("numbers", f"{found.instance.left} against {found.instance.right}"),
+            ("of", found.instance.detail or "this case"),
             ("source", found.law.source),
         ]
         yield Remarks(tuple(remarks))

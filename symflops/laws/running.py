@@ -114,9 +114,16 @@ def ask(law: Law, asked_of: Cost, how: Adapter, search: Search) -> Finding:
     """One law asked of a cost function: held, broken with the smallest case, or not asked and why."""
     if law.ask is None or not (law.asks is None or law.asks(asked_of.claims)):
         return Finding(law, "not asked", why="it is about what the function does not claim")
-    from hypothesis import Phase, Verbosity, find, settings
-    from hypothesis.database import DirectoryBasedExampleDatabase
-    from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
+    return _searched(law, asked_of, how, search)
+
+
+def _searched(law: Law, asked_of: Cost, how: Adapter, search: Search) -> Finding:
+    try:
+        from hypothesis import Phase, Verbosity, find, settings
+        from hypothesis.database import DirectoryBasedExampleDatabase
+        from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
+    except ImportError:
+        raise CostError("laws are asked with hypothesis, which is missing; pip install symflops[laws]") from None
 
     from symflops.laws.strategies import cases
 

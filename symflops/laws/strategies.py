@@ -14,6 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hypothesis import reject
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
 from sympy import Expr, Integer, Lambda, Symbol, exp
 
 from symflops.architectures import Architecture, architecture, presets
@@ -30,13 +33,6 @@ from symflops.measures import PASSES, Phase
 from symflops.networks import Block, Recomputed, Routed, Tied
 from symflops.notation import d_ff, d_head, d_model, n_batch, n_head, n_layer, n_seq, n_vocab, n_window
 from symflops.operations import Contraction, Lookup, Operation
-
-try:
-    from hypothesis import reject
-    from hypothesis import strategies as st
-    from hypothesis.strategies import DrawFn, SearchStrategy
-except ImportError as error:  # pragma: no cover
-    raise SymflopsError("laws are asked with hypothesis, which is not installed; pip install symflops[laws]") from error
 
 SIZES = st.integers(1, 4)
 """Sizes of axes."""

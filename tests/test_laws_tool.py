@@ -1,0 +1,326 @@
+"""Laws as a tool: strategies that shrink, adapters, claims in words, reports, the command line, the pytest plugin."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from symflops import architecture, flops, params
+from symflops.architectures import FAMILIES
+from symflops.cli import run
+from symflops.errors import SymflopsError
+from symflops.laws import strategies
+from symflops.laws.adapters import Adapter, NotAsked, adapter, cost
+from symflops.laws.claiming import claims_of, read_claims, told
+from symflops.laws.cost import Case, Claims, CostError
+from symflops.laws.drawing import own, probe, sized
+from symflops.laws.law import Law, proved
+from symflops.laws.running import assert_holds, check, chosen, run_own
+from symflops.notation import n_head, n_kv_head
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_small_models_of_any_size(family: str) -> None:
+    """Sizes drawn one by one fit each other, and shrink to the smallest that do."""
+    for seed in range(8):
+        chooser = random.Random(seed)
+        assert sized(family, lambda name, values, by=chooser: by.choice(values)).params() > 0
+    smallest = find(strategies.cases([family]), lambda case: True, random=random.Random(0))
+    first = Case(sized(family, lambda name, values: values[0]))
+    assert smallest.sizes == first.sizes and smallest.sizes["n_layer"] == 1
+    assert len({repr(probe(family, index)) for index in range(4)}) == 4
+
+
+@pytest.mark.parametrize("size", own("llama"))
+def test_a_size_that_matters_is_all_that_is_not_smallest(size: str) -> None:
+    first = Case(sized("llama", lambda name, values: values[0])).sizes
+    found = find(strategies.cases(["llama"]), lambda case: case.sizes[size] > first[size], random=random.Random(0))
+    forced = {"n_kv_head": {"n_head", "d_model"}, "n_head": {"d_model"}}.get(size, set())
+    assert {name for name in first if found.sizes[name] != first[name]} == {size, *forced}
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3", "mixtral", "gemma2"])
+def test_models_that_are_drawn_are_models_of_transformers(family: str) -> None:
+    """A real module of the config that a cost function is given has as many parameters."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    for seed in range(6):
+        chooser = random.Random(seed)
+        model = sized(family, lambda name, values, by=chooser: by.choice(values))
+        seen: list[Any] = []
+        cost(lambda config: seen.append(config) or 0, Adapter({"config": "config"})).of(Case(model))
+        config = transformers.AutoConfig.for_model(**{"pad_token_id": None, **seen[0]})
+        with torch.device("meta"):
+            module = transformers.AutoModelForCausalLM.from_config(config)
+        assert sum(each.numel() for each in module.parameters()) == model.params()
+
+
+@given(st.data())
+@settings(max_examples=20, deadline=None)
+def test_setups_recompute_what_they_say(data: st.DataObject) -> None:
+    setup, network = data.draw(strategies.setups), data.draw(strategies.networks)
+    more = flops(setup.of(network), "torch", "training").expr - flops(network, "torch", "training").expr
+    assert params(setup.of(network)) == params(network)
+    assert setup.recompute == "everything" or more == 0
+
+
+def six_n(n_layer, d_model, d_ff, n_vocab, n_seq):
+    return 6 * n_layer * (4 * d_model**2 + 2 * d_model * d_ff + 2 * d_model * n_seq) + 6 * d_model * n_vocab
+
+
+def of_config(config, seq_len):
+    width = config.n_head * (config["n_embd"] // config.n_head)
+    layer = 4 * width * config.n_embd + 2 * config.n_embd * config.n_inner + 2 * width * seq_len
+    return {"tflops": 6 * (config.n_layer * layer + config.n_embd * config.vocab_size) / 10**12, "other": 1}
+
+
+def of_name(name, seq_len):
+    return six_n(*(architecture(name).sizes[size] for size in ("n_layer", "d_model", "d_ff", "n_vocab")), seq_len)
+
+
+def of_case(case):
+    return six_n(**{name: case.sizes[name] for name in ("n_layer", "d_model", "d_ff", "n_vocab", "n_seq")})
+
+
+@pytest.mark.parametrize(
+    ("function", "more"),
+    [(six_n, {}), (of_config, {"result": "tflops", "scale": 10**12}), (of_name, {}), (of_case, {})],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_a_function_may_be_called_in_any_way(function: Any, more: dict[str, Any]) -> None:
+    how = adapter(function, "training per=token families=gpt2", **more)
+    whole = cost(function, how).of(Case(architecture("gpt2"), n_seq=1024))
+    assert whole == six_n(12, 768, 3072, 50257, 1024)
+    report = check(function, how, examples=8)
+    assert report.holds and len(report.of("holds")) >= (3 if function is of_name else 10)
+
+
+def test_arguments_are_formulas_of_sizes_and_results_have_places() -> None:
+    def flops_of(width: int, *, layers: int, depth: int = 3) -> tuple[int, int]:
+        return depth, width * layers
+
+    how = adapter(flops_of, arguments={"width": "n_head*d_head", "layers": "n_layer"}, result=1)
+    assert cost(flops_of, how).of(Case(architecture("gpt2"))) == 768 * 12
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: adapter(lambda foo: 1), "takes 'foo', which is no size by that name; say what it is given"),
+        (lambda: adapter(six_n, arguments={"foo": "d_ff"}), "has no argument 'foo'; it has n_layer, d_model"),
+        (lambda: adapter(lambda foo: 1, arguments={"foo": "d_fff"}), "'d_fff' is no size"),
+        (lambda: adapter(dict), "does not say what it is called with"),
+        (lambda: adapter(six_n, "training per=image"), "unknown value of per 'image'"),
+        (lambda: adapter(six_n, "trainign"), "did you mean 'training'"),
+        (lambda: adapter(six_n, "counts=heads"), "no operation has the role 'heads'"),
+        (lambda: adapter(six_n, "families=lama"), "did you mean 'llama'"),
+        (lambda: adapter(six_n, "convention=palm"), "palm prices parameter beside matmuls"),
+        (lambda: adapter(six_n, "vocab=3"), "unknown claim, size or config field 'vocab'"),
+        (lambda: chosen(["layer-linear"]), "did you mean 'layer-linearity'"),
+        (lambda: cost(of_config, adapter(of_config)).of(Case(architecture("gpt2"))), "choose one of tflops, other"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(make: Any, words: str) -> None:
+    with pytest.raises(SymflopsError) as caught:
+        make()
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_claims_are_read_as_they_are_told() -> None:
+    texts = ("flops forward per=batch pairs=half MAC counts=qkv,logits families=llama d_ff=4*d_model", "params")
+    for text in (*texts, "cache_bytes per=sequence tie_word_embeddings=false"):
+        claims, where = read_claims(text)
+        assert read_claims(told(claims, where)) == (claims, where)
+    assert claims_of("exact").pairs == "exact" and claims_of("kaplan").counts == {
+        "qkv", "scores", "project", "router", "feedforward",
+    }  # fmt: skip
+
+
+def test_a_case_that_a_function_is_not_for_is_not_asked() -> None:
+    how = adapter(six_n, "training per=token families=llama d_ff=3*d_model")
+    assert how.where == {"d_head": "d_model/n_head", "n_kv_head": "n_head", "d_ff": "3*d_model"}
+    with pytest.raises(NotAsked):
+        cost(six_n, how).of(Case(architecture("llama3-8b")))
+
+
+def test_what_a_function_claims_may_stand_with_it() -> None:
+    def mine(n_layer: int) -> int:
+        return n_layer
+
+    mine.claims = "flops forward counts=qkv"  # type: ignore[attr-defined]
+    assert adapter(mine).claims == Claims(phase="forward", counts=frozenset({"qkv"}))
+
+
+def raising(n_layer: int) -> float:
+    return 1 / (n_layer - 2)
+
+
+def not_a_number(n_layer: int) -> float:
+    return float("nan") if n_layer > 1 else 1.0
+
+
+def by_chance(n_layer: int) -> float:
+    return random.random()
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [(raising, "ZeroDivisionError"), (not_a_number, "no finite number"), (by_chance, "asked twice")],
+)
+def test_what_is_no_number_is_reported_with_the_case(function: Any, words: str) -> None:
+    report = check(function, "families=gpt2", examples=20)
+    first = report.failures[0]
+    assert first.law.name == "returns-a-number" and first.case is not None and words in first.told()
+    assert first.case.sizes["n_layer"] == (1 if function is by_chance else 2)
+
+
+def forgets_layers(n_layer: int, d_model: int, n_vocab: int) -> int:
+    return 6 * n_vocab * d_model + (n_layer**2 if n_layer > 13 else n_layer)
+
+
+def test_a_check_is_the_same_each_time_and_asserts() -> None:
+    first, second = (check(forgets_layers, "families=gpt2", examples=15).as_json() for _ in range(2))
+    assert first == second and not first["holds"]
+    with pytest.raises(AssertionError, match=r"smallest case: gpt2\(n_layer=1, .*\n.*against.*\n  source: "):
+        assert_holds(forgets_layers, "families=gpt2", examples=15)
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex", "html", "json"])
+def test_a_report_is_a_page_in_every_format(form: str) -> None:
+    report = check(forgets_layers, "families=gpt2", examples=5, laws=["feedforward-slope", "vocabulary-slope"])
+    shown = report.show(form)
+    assert "feedforward-slope" in shown.replace("\\-", "-") and (form != "json" or not json.loads(shown)["holds"])
+    assert "<html" in report._repr_html_() and report.of("not asked") == ()
+
+
+def test_a_case_that_broke_a_law_is_kept_and_asked_first(tmp_path: Path) -> None:
+    asked: list[dict[str, int]] = []
+
+    def wide(n_layer: int, d_model: int, n_vocab: int, d_ff: int) -> int:
+        asked.append({"d_model": d_model, "n_vocab": n_vocab})
+        return 6 * d_model * n_vocab if d_model < 8 else d_model
+
+    how = adapter(wide, "training per=token counts=logits families=gpt2", {})
+    [first] = check(wide, how, database=tmp_path, laws=["vocabulary-slope"]).failures
+    assert first.case is not None and first.case.sizes["d_model"] == 8
+    assert list(tmp_path.rglob("*"))
+    asked.clear()
+    check(wide, how, database=tmp_path, laws=["vocabulary-slope"])
+    kept = [each["d_model"] for each in asked].index(8)
+    check(wide, how, laws=["vocabulary-slope"])
+    assert kept < 6
+
+
+def test_laws_run_on_our_own_declarations_and_one_that_is_false_is_found() -> None:
+    false = Law("fewer-heads", "n_{kv} < n", "Never as many.", "nobody", "all sizes", "heads",
+                show=lambda: [proved("heads", n_kv_head < n_head), proved("same", n_head <= n_head)])  # fmt: skip
+    ran = run_own((*chosen(["flops-are-two-macs"]), false))
+    assert [each.law.name for each in ran.failures] == ["fewer-heads"] and not ran.holds
+    assert "counterexample" in ran.show() and ran.as_json()["laws"][1]["instances"] == 2
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a module of cost functions, right and wrong, in which commands run."""
+    (tmp_path / "my_costs.py").write_text(
+        "def right(n_layer, d_model, d_ff, n_vocab, seq_len):\n"
+        "    layer = 4 * d_model**2 + 2 * d_model * d_ff + 2 * d_model * seq_len\n"
+        "    return 6 * (n_layer * layer + d_model * n_vocab)\n"
+        "def wrong(n_layer, d_model, d_ff, n_vocab, seq_len):\n"
+        "    return right(n_layer, d_model, d_ff, n_vocab, seq_len) - 4 * d_model * n_vocab\n"
+        "def foreign(foo):\n    return foo\nnumber = 3\n"
+    )
+    (tmp_path / "broken_costs.py").write_text("1/0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("my_costs", "broken_costs"):
+        sys.modules.pop(name, None)
+    return tmp_path
+
+
+CLAIMS = ["--claims", "training per=token families=gpt2", "--examples", "10"]
+
+
+def test_laws_of_a_target_on_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["laws", "--target", "my_costs:right", *CLAIMS]) == 0
+    assert "0 laws broken" in capsys.readouterr().out
+    assert run(["laws", "vocabulary-slope", "--target", "my_costs:wrong", *CLAIMS, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["laws"][0]["smallest"]["sizes"]["n_vocab"] == 1 and found["laws"][0]["found"]["right"] == "12"
+    assert run(["laws", "--target", "my_costs:right", "--identify", "--claims", "families=gpt2"]) == 0
+    assert "flops training per=token pairs=dense FLOP" in capsys.readouterr().out
+    assert run(["laws", "--target", "my_costs:foreign", "--with", "foo=d_ff", "--identify"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--target", "my_costs"], "give module:function"),
+        (["--target", "nowhere_at_all:flops"], "cannot import nowhere_at_all"),
+        (["--target", "broken_costs:flops"], "ZeroDivisionError"),
+        (["--target", "my_costs:flop"], "has no 'flop'; it has foreign, number, right, wrong"),
+        (["--target", "my_costs:number"], "not a function"),
+        (["--target", "my_costs:foreign"], "takes 'foo'"),
+        (["--target", "my_costs:right", "--with", "foo"], "--with takes ARGUMENT=SIZE"),
+        (["--target", "my_costs:right", "--examples", "many"], "--examples is 'many'"),
+        (["--claims", "training"], "name it with --target"),
+        (["nothing-like-it"], "unknown law"),
+    ],
+)
+def test_bad_targets_are_refused_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert run(["laws", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+
+
+def test_laws_are_listed_and_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["laws"]) == 0 and "layer-linearity" in capsys.readouterr().out
+    assert run(["laws", "layer-linearity"]) == 0 and "Kaplan" in capsys.readouterr().out
+    assert run(["laws", "flops-are-two-macs", "--run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["laws"][0]["how"] == "proved"
+
+
+def in_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_symflops", "-p", "no:cacheprovider", "-q", *arguments]
+    where = {"PYTHONPATH": str(ROOT), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=where)
+
+
+def test_the_plugin_has_a_test_for_each_law(folder: Path) -> None:
+    ran = in_pytest(
+        folder, "--cost-function", "my_costs:right", "--cost-claims", CLAIMS[1],
+        "--cost-function", "my_costs:wrong", "--cost-claims", CLAIMS[1], "--cost-examples", "5",
+        "-k", "vocabulary-slope or batch-linearity",
+    )  # fmt: skip
+    assert ran.returncode == 1 and "1 failed, 3 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert "my_costs:wrong[vocabulary-slope]" in ran.stdout and "4 against 12" in ran.stdout
+    assert "smallest case: gpt2(n_layer=1, d_model=2" in ran.stdout and "source: dFLOPs/dparams" in ran.stdout
+
+
+def test_the_plugin_refuses_in_one_line_and_loads_nothing_unasked(folder: Path) -> None:
+    refused = in_pytest(folder, "--cost-function", "my_costs:flop")
+    assert refused.returncode == 4 and "has no 'flop'" in refused.stderr
+    (folder / "test_nothing.py").write_text(
+        "import sys\ndef test_it():\n    assert not {'sympy', 'symflops', 'hypothesis'} & set(sys.modules)\n"
+    )
+    idle = in_pytest(folder, "-p", "no:hypothesispytest")
+    assert idle.returncode == 0, idle.stdout
+
+
+def test_without_hypothesis_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "hypothesis"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(CostError, match=r"pip install symflops\[laws\]"):
+        check(six_n, "families=gpt2")
