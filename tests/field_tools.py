@@ -82,7 +82,9 @@ def levanter(hidden_dim, intermediate_dim, num_layers, num_kv_heads, num_heads, 
     return num_layers * layer + 2 * hidden_dim * vocab_size
 
 
-def levanter_head_is_d_over_h(hidden_dim, intermediate_dim, num_layers, num_kv_heads, num_heads, head_dim, seq_len, vocab_size):  # fmt: skip
+def levanter_head_is_d_over_h(
+    hidden_dim, intermediate_dim, num_layers, num_kv_heads, num_heads, head_dim, seq_len, vocab_size
+):
     return levanter(
         hidden_dim, intermediate_dim, num_layers, num_kv_heads, num_heads, hidden_dim / num_heads, seq_len, vocab_size
     )
@@ -130,7 +132,9 @@ def litgpt(n_layer, n_embd, n_head, head_size, n_query_groups, intermediate_size
     return 3 * (2 * params + 4 * n_layer * max_seq_length * n_head * head_size)
 
 
-def litgpt_d_for_heads(n_layer, n_embd, n_head, head_size, n_query_groups, intermediate_size, padded_vocab_size, max_seq_length):  # fmt: skip
+def litgpt_d_for_heads(
+    n_layer, n_embd, n_head, head_size, n_query_groups, intermediate_size, padded_vocab_size, max_seq_length
+):
     right = litgpt(
         n_layer, n_embd, n_head, head_size, n_query_groups, intermediate_size, padded_vocab_size, max_seq_length
     )
@@ -155,7 +159,10 @@ def calflops_no_attention(num_layers, hidden_size, ffn_dim, vocab_size, seq_len)
 
 
 # Megatron-LM, num_floating_point_operations, causal: half of all pairs.
-def megatron(batch_size, seq_length, num_layers, hidden_size, num_attention_heads, kv_channels, num_query_groups, ffn_hidden_size, padded_vocab_size):  # fmt: skip
+def megatron(
+    batch_size, seq_length, num_layers, hidden_size, num_attention_heads, kv_channels, num_query_groups,
+    ffn_hidden_size, padded_vocab_size,
+):  # fmt: skip
     width = kv_channels * num_attention_heads
     groups = num_query_groups / num_attention_heads
     layer = 2 * hidden_size * width * (1 + groups) + 3 * hidden_size * ffn_hidden_size + seq_length * width
@@ -210,18 +217,22 @@ RIGHT = (
     Tool(calflops, _GPT2),
     Tool(megatron, "flops training per=batch pairs=half families=llama", arguments=_MEGATRON),
     Tool(
-        verl, "flops training per=token pairs=half counts=+embedding families=llama", arguments={"batch_seqlen": "n_seq"}
+        verl,
+        "flops training per=token pairs=half counts=+embedding families=llama",
+        arguments={"batch_seqlen": "n_seq"},
     ),
     Tool(nanogpt_sizing, "flops forward per=token families=gpt2", arguments={"block_size": "n_seq"}),
     Tool(
-        kaplan, "flops forward per=token counts=qkv,scores,project,feedforward families=gpt2", arguments={"n_ctx": "n_seq"}
+        kaplan,
+        "flops forward per=token counts=qkv,scores,project,feedforward families=gpt2",
+        arguments={"n_ctx": "n_seq"},
     ),
     Tool(
         deepseek,
         "flops training per=token counts=qkv,scores,mix,project,feedforward families=gpt2",
         arguments={"l_seq": "n_seq"},
     ),
-)  # fmt: skip
+)
 _LONGER, _WIDER = {"length-curvature": {}}, {"length-by-width-of-heads": {}, "length-curvature": {"d_head": 4}}
 WRONG = (
     Tool(cookbook_ignores_ffn, _LLAMA, {"feedforward-slope": {}}, _COOKBOOK),

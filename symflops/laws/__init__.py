@@ -1,5 +1,6 @@
 """Cost laws: stated once, proved or tested, and asked of any cost function.
 
+>>> from symflops.laws import check
 >>> def flops(n_layer, d_model, d_ff, n_vocab, seq_len):
 ...     return 6 * (n_layer * (4 * d_model**2 + 2 * d_model * (d_ff + seq_len)) + d_model * n_vocab)
 >>> check(flops, "training per=token families=gpt2", examples=5).holds

@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import isfinite
 from typing import Any
 
 from sympy import Expr
@@ -274,13 +275,15 @@ def _part(result: Any, key: str | int) -> Any:
 
 
 def _scaled(number: Any, scale: int | Fraction) -> Any:
-    near = _near(number)
-    return near if scale == 1 else Fraction(near) * scale
+    """The number times what one of it is worth; a float as the simple fraction near it, if there is one.
 
-
-def _near(number: Any) -> Any:
-    """A float as the fraction that was rounded to it, if one with a small denominator was: 0.1 + 0.2 is 3/10."""
-    if not isinstance(number, float) or number != number or number in (float("inf"), float("-inf")):
+    >>> _scaled(0.1 + 0.2, 1), _scaled(1.5e-12, 10**12)
+    (Fraction(3, 10), Fraction(3, 2))
+    """
+    if not isinstance(number, float):
+        return number if scale == 1 else Fraction(number) * scale
+    if not isfinite(number):
         return number
-    simple = Fraction(number).limit_denominator(1000)
-    return simple if abs(simple - Fraction(number)) <= abs(Fraction(number)) / 10**13 else Fraction(number)
+    exactly = Fraction(number) * scale
+    simple = exactly.limit_denominator(1000)
+    return simple if abs(simple - exactly) <= abs(exactly) / 10**13 else exactly

@@ -81,7 +81,7 @@ def _replaced(claims: Claims, name: str, value: Any) -> Claims:
 
 def _counts(before: frozenset[str], words: Iterable[str]) -> frozenset[str]:
     named, signed = set(), set(before)
-    for word in words:
+    for word in (each.replace("_", " ") for each in words):
         if word[:1] == "+":
             signed.add(word[1:])
         elif word[:1] == "-":
@@ -115,7 +115,8 @@ def claims_of(given: str | Convention, claims: Claims = Claims()) -> Claims:  # 
     Raises `UnknownName`, and `CostError` for a convention that prices more than matmuls, which no claims say.
     """
     chosen = convention(given)
-    beside = sorted({each.kind for each in chosen.prices if each.price and each.kind not in ("mac", "one_hot_mac")})
+    said = {"mac", "one_hot_mac"} | ({"lookup"} if {"embedding", "position"} <= chosen.left_out else set())
+    beside = sorted({each.kind for each in chosen.prices if each.price and each.kind not in said})
     if beside:
         raise CostError(
             f"the convention {chosen.name} prices {', '.join(beside)} beside matmuls, which claims have no words for; "
@@ -135,6 +136,6 @@ def told(claims: Claims, where: Where = MappingProxyType({})) -> str:
     """
     bare = set(_BARE.values())
     words = [str(getattr(claims, name)) if name in bare else f"{name}={getattr(claims, name)}" for name in CHOICES]
-    counts = ",".join(role for role in READING_ORDER if role in claims.counts)
+    counts = ",".join(role.replace(" ", "_") for role in READING_ORDER if role in claims.counts)
     conditions = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in where.items()]
     return " ".join([*words, f"counts={counts}", f"families={','.join(claims.families)}", *conditions])

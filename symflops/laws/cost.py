@@ -100,6 +100,8 @@ class Cost:
         """
         try:
             found = self.call(case)
+        except CostError:
+            raise
         except Exception as error:
             raise CostError(f"{self.name} of {case} raises {type(error).__name__}: {error}") from error
         return exact(self.name, found)

@@ -21,6 +21,7 @@ from symflops.errors import SymflopsError, UnknownName
 from symflops.laws.adapters import Adapter, NotAsked, adapter, cost
 from symflops.laws.catalogue import LAWS
 from symflops.laws.cost import Case, Claims, Cost, CostError
+from symflops.laws.keeping import keep, kept_cases
 from symflops.laws.law import Instance, Law
 from symflops.laws.report import Finding, Report, Shown, ShownReport
 
@@ -114,35 +115,41 @@ def ask(law: Law, asked_of: Cost, how: Adapter, search: Search) -> Finding:
     """One law asked of a cost function: held, broken with the smallest case, or not asked and why."""
     if law.ask is None or not (law.asks is None or law.asks(asked_of.claims)):
         return Finding(law, "not asked", why="it is about what the function does not claim")
-    return _searched(law, asked_of, how, search)
+    tally = _Tally(law, asked_of)
+    before = () if search.database is None else kept_cases(search.database, asked_of.name, law.name)
+    smallest = next((case for case in before if tally.broken(case)), None)
+    if smallest is None:
+        smallest = _smallest(tally, how, search)
+    if smallest is None:
+        return tally.held()
+    if search.database is not None:
+        keep(search.database, asked_of.name, law.name, smallest)
+    return tally.finding(smallest)
 
 
-def _searched(law: Law, asked_of: Cost, how: Adapter, search: Search) -> Finding:
+def _smallest(tally: _Tally, how: Adapter, search: Search) -> Case | None:
+    """The smallest case that breaks a law, or none; what breaks it only at times, as it was last seen."""
     try:
         from hypothesis import Phase, Verbosity, find, settings
-        from hypothesis.database import DirectoryBasedExampleDatabase
         from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
     except ImportError:
         raise CostError("laws are asked with hypothesis, which is missing; pip install symflops[laws]") from None
-
     from symflops.laws.strategies import cases
 
-    tally = _Tally(law, asked_of)
-    kept = None if search.database is None else DirectoryBasedExampleDatabase(search.database)
-    phases = (Phase.reuse, Phase.generate, Phase.shrink)
     using = settings(
-        max_examples=search.examples, database=kept, deadline=None, phases=phases, verbosity=Verbosity.quiet
+        max_examples=search.examples,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        verbosity=Verbosity.quiet,
     )
-    drawn, key = cases(how.claims.families, how.where, how.named), f"{asked_of.name} {law.name}".encode()
+    drawn = cases(how.claims.families, how.where, how.named)
     try:
-        smallest = find(drawn, tally.broken, settings=using, random=Random(search.seed), database_key=key)
-    except NoSuchExample:
-        return tally.held()
-    except Unsatisfiable:
-        return Finding(law, "not asked", why="no model of its families is one that it is for")
+        return find(drawn, tally.broken, settings=using, random=Random(search.seed))
+    except (NoSuchExample, Unsatisfiable):
+        return None
     except Flaky:
         return tally.last()
-    return tally.finding(smallest)
 
 
 class _Tally:
@@ -176,10 +183,9 @@ class _Tally:
             return Finding(self.law, "holds", self.cases)
         return Finding(self.law, "not asked", why=self.why or "no model of its families has what the law is about")
 
-    def last(self) -> Finding:
-        """What broke the law although it does not every time: a function that answers by chance."""
-        case, instance = list(self.breaks.values())[-1]
-        return Finding(self.law, "broken", self.cases, "not every time that it is asked", case, instance)
+    def last(self) -> Case:
+        """What broke the law last, although it does not every time: a function that answers by chance."""
+        return list(self.breaks.values())[-1][0]
 
     def finding(self, smallest: Case) -> Finding:
         case, instance = self.breaks[repr(smallest)]
