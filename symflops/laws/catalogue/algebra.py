@@ -8,7 +8,7 @@ from itertools import product
 from sympy import Expr, Integer, Poly, Symbol, expand
 
 from symflops.architectures.names import KINDS
-from symflops.laws.catalogue.asking import alone, always, at_most, tested
+from symflops.laws.catalogue.asking import alone, always, at_most, on_tokens, tested
 from symflops.laws.catalogue.linearity import MEASURES, Measure
 from symflops.laws.catalogue.subjects import families, few, network, over, scans
 from symflops.laws.cost import Case, Claims, Cost
@@ -192,7 +192,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes; other sizes stay as they are",
         "layers, widths, vocabulary, tokens, groups, experts; parameters and training work of every family; any cost",
         over(rising),
-        ask_rising,
+        on_tokens(ask_rising),
         _rises,
     ),
     Law(

@@ -1,6 +1,6 @@
 """How a law is asked of someone's cost function: other sizes of the same case, and what both sides then are.
 
->>> from symflops.architectures import architecture
+>>> from symflops.architectures import Architecture, architecture
 >>> case = Case(architecture("gpt2"), n_seq=16)
 >>> wider = alone(case, d_model=1536)
 >>> wider.sizes["d_model"], wider.sizes["d_ff"], wider.sizes["d_head"], alone(case, n_kv_head=2) is None
@@ -9,15 +9,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
-from symflops.architectures import architecture
+from symflops.architectures import Architecture, architecture
 from symflops.errors import ConfigError, SizeError, UnknownName
+from symflops.laws.catalogue.subjects import one_stream, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance
+from symflops.notation import n_seq
 
 Number = int | Fraction
 Ask = Callable[[Cost, Case], Iterator[Instance]]
@@ -29,10 +33,29 @@ def alone(case: Case, **sizes: int) -> Case | None:
 
     None where the model has no such size of its own, or cannot have it.
     """
-    table = case.model.table
-    fixed = {name: case.sizes[name] for name in table if table[name].name and name in FOLLOWING & case.sizes.keys()}
+    own = {name: sizes.pop(name) for name in ("n_batch", "n_seq") if name in sizes}
+    model = _resized(_Keyed.of(case.model), tuple(sorted(sizes.items()))) if sizes else case.model
+    return None if model is None else replace(case, model=model, **own)
+
+
+@dataclass(frozen=True)
+class _Keyed:
+    """A model by what it was made of: one law after the other asks for the same other sizes of it."""
+
+    key: str
+    model: Architecture = field(compare=False)
+
+    @classmethod
+    def of(cls, model: Architecture) -> _Keyed:
+        return cls(json.dumps([model.name, model.attention, dict(model.config)], sort_keys=True, default=str), model)
+
+
+@lru_cache(maxsize=4096)
+def _resized(of: _Keyed, sizes: tuple[tuple[str, int], ...]) -> Architecture | None:
+    table, known = of.model.table, of.model.sizes
+    fixed = {name: known[name] for name in table if table[name].name and name in FOLLOWING & known.keys()}
     try:
-        return case.with_sizes(**{**fixed, **sizes})
+        return of.model.with_sizes(**{**fixed, **dict(sizes)})
     except (ConfigError, SizeError, UnknownName):
         return None
 
@@ -47,6 +70,17 @@ def steps(case: Case, size: str, by: int = 1, count: int = 3) -> tuple[Case, ...
         return ()
     found = [alone(case, **{size: case.sizes[size] + by * number}) for number in range(count)]
     return tuple(each for each in found if each is not None) if None not in found else ()
+
+
+def on_tokens(ask: Ask) -> Ask:
+    """A law of tokens, asked of models whose matmuls by weights all run over n_batch*n_seq of them, unscanned."""
+
+    def asked(cost: Cost, case: Case) -> Iterator[Instance]:
+        family = case.model.family.name
+        if one_stream(family) and not scans(family) and n_seq in case.model.network.free_symbols:
+            yield from ask(cost, case)
+
+    return asked
 
 
 def tested(cost: Cost, case: Case, left: Number, right: Number, about: str) -> Instance:

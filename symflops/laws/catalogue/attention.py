@@ -54,7 +54,9 @@ def by_total_width(name: str, whole: Expr) -> Iterator[Instance]:
 
 def ask_total_width(cost: Cost, case: Case) -> Iterator[Instance]:
     """As few heads as there are groups, each wider."""
-    groups = case.sizes.get("n_kv_head", case.sizes.get("n_head", 1))
+    if "n_head" not in case.sizes:
+        return
+    groups = case.sizes.get("n_kv_head", case.sizes["n_head"])
     fewer = {"n_head": case.sizes["n_head"] // groups, "d_head": case.sizes["d_head"] * groups}
     other = alone(case, **fewer, **({"n_kv_head": 1} if "n_kv_head" in case.sizes else {}))
     if other is not None and "d_rope" not in case.sizes:

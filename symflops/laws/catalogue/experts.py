@@ -13,6 +13,7 @@ from symflops.laws.catalogue.asking import (
     no_curve,
     of_flops,
     of_params,
+    on_tokens,
     steps,
     tested,
 )
@@ -103,9 +104,9 @@ def ask_one_is_dense(cost: Cost, case: Case) -> Iterator[Instance]:
     """The same of a cost that takes both families."""
     family = DENSE.get(case.model.family.name)
     one = alone(case, n_expert=1, n_active=1) if family in cost.claims.families else None
-    if one is None or "d_expert" in one.sizes:
+    if one is None or "d_expert" in one.sizes or "n_window" in one.sizes:
         return
-    dense = configured(one, {**one.model.config, "model_type": family})
+    dense = configured(one, {**one.model.config, "model_type": family, "mlp_bias": False})
     if dense is not None:
         router = cost.claims.counts & _ROUTER
         more = router_of(cost.claims, one, router)
@@ -194,7 +195,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "families with experts; work of any cost",
         over(slope(n_expert, "router"), mixture),
-        ask_slope(n_expert),
+        on_tokens(ask_slope(n_expert)),
         of_flops,
     ),
     Law(
@@ -205,7 +206,7 @@ LAWS: tuple[Law, ...] = (
         "n_active <= n_expert",
         "families with experts; work of any cost",
         over(slope(n_active, "feedforward"), mixture),
-        ask_slope(n_active),
+        on_tokens(ask_slope(n_active)),
         of_flops,
     ),
     Law(

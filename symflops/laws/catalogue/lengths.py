@@ -8,11 +8,12 @@ from fractions import Fraction
 from sympy import Add, Expr, Poly, Symbol, expand
 
 from symflops.conventions import TORCH
-from symflops.laws.catalogue.asking import Ask, Number, alone, of_flops, tested
+from symflops.laws.catalogue.asking import Ask, Number, alone, of_flops, on_tokens, tested
 from symflops.laws.catalogue.predicted import ATTENTION, at, passes, per_mac
 from symflops.laws.catalogue.subjects import attends, grouped, one_stream, over, own_heads, scans
 from symflops.laws.cost import Case, Cost
 from symflops.laws.law import Instance, Law, same
+from symflops.masks import AttendedPairs, Causal
 from symflops.measures import flops
 from symflops.networks import uses
 from symflops.notation import d_head, d_model, n_kv_head, n_seq
@@ -83,12 +84,17 @@ def ask_squares(cost: Cost, case: Case) -> Iterator[Instance]:
     """The second difference is what the claimed pairs give."""
     claims, form = cost.claims, over_pairs(case.model.network)
     counted = Fraction(len(ATTENTION & claims.counts), len(ATTENTION))
-    if counted not in (0, 1) or (claims.pairs == "exact" and "n_window" in case.sizes):
+    if counted not in (0, 1) or (claims.pairs == "exact" and not _causal(case.model.network)):
         return
     each = counted * at(form, case) * per_mac(claims) * passes(claims)
     shares = {"dense": Fraction(1), "exact": Fraction(1, 2), "half": Fraction(1, 2), "none": Fraction(0)}
     expected = 2 * each * shares[claims.pairs] / (1 if claims.per == "batch" else case.n_batch)
     yield tested(cost, case, bend(cost, case), expected, f"n_seq = {case.n_seq} and the next: {claims.pairs} pairs")
+
+
+def _causal(whole: Expr) -> bool:
+    """Whether all its masks are causal and no more."""
+    return {type(each) for each in whole.atoms(AttendedPairs)} <= {Causal}
 
 
 def ask_stays(size: Symbol) -> Ask:
@@ -139,7 +145,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes; exact pairs of sliding windows are asked from the window's length on",
         "every operation of every family; work of any cost",
         over(degrees),
-        _beyond_window(ask_degree),
+        on_tokens(_beyond_window(ask_degree)),
         of_flops,
     ),
     Law(
@@ -150,7 +156,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes; exact pairs of sliding windows are not asked",
         "scores and mix of every family but those that scan in chunks; work of any cost that counts both or neither",
         over(squares, attends, one_stream, without=scans),
-        ask_squares,
+        on_tokens(ask_squares),
         of_flops,
     ),
     Law(
@@ -161,7 +167,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "families whose heads have a width of their own; work of any cost",
         over(stays(d_model), own_heads),
-        ask_stays(d_model),
+        on_tokens(ask_stays(d_model)),
         of_flops,
     ),
     Law(
@@ -172,7 +178,7 @@ LAWS: tuple[Law, ...] = (
         "n_kv_head divides n_head",
         "families with grouped heads; work of any cost",
         over(stays(n_kv_head), grouped),
-        ask_stays(n_kv_head),
+        on_tokens(ask_stays(n_kv_head)),
         of_flops,
     ),
     Law(
@@ -183,7 +189,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "families whose heads have a width of their own; work of any cost",
         over(by_width, own_heads),
-        ask_by_width,
+        on_tokens(ask_by_width),
         of_flops,
     ),
 )

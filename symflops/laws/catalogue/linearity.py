@@ -71,9 +71,15 @@ def straight_in_layers(name: str, whole: Expr, of: Mapping[str, Measure] = MEASU
 
 def ask_layers(cost: Cost, case: Case) -> Iterator[Instance]:
     """Equal steps in layers make equal steps in cost; steps of a whole period where layers are of several kinds."""
-    several = any(name in case.sizes for name in (*COUNTS, *KINDS.values()))
-    if not case.model.config.get("layer_types"):
-        yield from no_curve(cost, steps(case, "n_layer", _PERIOD if several else 1), "n_layer")
+    several = [name for name in (*COUNTS, *KINDS.values()) if name in case.sizes]
+    cases = steps(case, "n_layer", _PERIOD if several else 1)
+    if cases and all(_straight([each.sizes.get(name, 0) for each in cases]) for name in several):
+        yield from no_curve(cost, cases, "n_layer")
+
+
+def _straight(counts: list[int]) -> bool:
+    """Whether layers of a kind grow in equal steps, as those of a config do that does not list them."""
+    return counts[2] - counts[1] == counts[1] - counts[0]
 
 
 def straight_in_batch(name: str, whole: Expr) -> Iterator[Instance]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sympy import Add, Expr, Symbol
 
-from symflops.laws.catalogue.asking import Ask, of_flops, steps, tested
+from symflops.laws.catalogue.asking import Ask, of_flops, on_tokens, steps, tested
 from symflops.laws.catalogue.predicted import at, passed, passes, per_mac, tokens_of
 from symflops.laws.catalogue.subjects import matmuls, one_stream, operations, over
 from symflops.laws.cost import Case, Claims, Cost
@@ -127,7 +127,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "forward, backward and training; feed-forward layers that are matmuls over all tokens",
         over(slope(d_ff, "feedforward"), one_stream),
-        ask_slope(d_ff),
+        on_tokens(ask_slope(d_ff)),
         of_flops,
     ),
     Law(
@@ -138,7 +138,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "forward, backward and training; families with logits",
         over(slope(n_vocab, "logits"), one_stream),
-        ask_slope(n_vocab),
+        on_tokens(ask_slope(n_vocab)),
         lambda claims: of_flops(claims) and "embedding" not in claims.counts,
     ),
     Law(
@@ -149,7 +149,7 @@ LAWS: tuple[Law, ...] = (
         "n_kv_head divides n_head",
         "forward, backward and training; families with grouped heads",
         over(slope(n_kv_head, "qkv"), one_stream),
-        ask_slope(n_kv_head),
+        on_tokens(ask_slope(n_kv_head)),
         of_flops,
     ),
 )

@@ -57,10 +57,10 @@ def _tied(case: Case) -> tuple[Case, Case] | None:
 
 
 def ask_tying_stores(cost: Cost, case: Case) -> Iterator[Instance]:
-    """One table less, where logits are counted."""
+    """One table less, where logits are counted; a bias that logits have apart is not counted with them tied."""
     if ways := _tied(case):
-        table = case.sizes["n_vocab"] * case.sizes["d_model"] if "logits" in cost.claims.counts else 0
-        yield tested(cost, case, cost.of(ways[1]) - cost.of(ways[0]), table, "logits apart against tied")
+        tied, apart = (at(owned(way.model.network, cost.claims.counts), way) for way in ways)
+        yield tested(cost, case, cost.of(ways[1]) - cost.of(ways[0]), apart - tied, "logits apart against tied")
 
 
 def ask_tying_works(cost: Cost, case: Case) -> Iterator[Instance]:
