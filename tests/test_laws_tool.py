@@ -199,6 +199,20 @@ def test_what_is_no_number_is_reported_with_the_case(function: Any, words: str) 
     assert first.case.sizes["n_layer"] == (1 if function is by_chance else 2)
 
 
+@pytest.mark.parametrize(("error", "broken"), [(KeyError, True), (ValueError, False)])
+def test_a_function_may_refuse_other_sizes_but_not_fail_at_them(error: type[Exception], broken: bool) -> None:
+    def few_tokens(n_layer: int, d_model: int, d_ff: int, n_vocab: int, n_seq: int) -> int:
+        if n_seq > 8:
+            raise error(n_seq)
+        return six_n(n_layer, d_model, d_ff, n_vocab, n_seq)
+
+    report = check(few_tokens, "training per=token families=gpt2", examples=20, laws=["length-degree"])
+    assert report.holds is not broken
+    if broken:
+        [found] = report.failures
+        assert found.case is not None and found.case.sizes["n_seq"] in (6, 7) and "KeyError" in found.told()
+
+
 def forgets_layers(n_layer: int, d_model: int, n_vocab: int) -> int:
     return 6 * n_vocab * d_model + (n_layer**2 if n_layer > 13 else n_layer)
 

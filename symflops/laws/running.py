@@ -170,13 +170,28 @@ class _Tally:
     def _instances(self, case: Case) -> list[Instance]:
         try:
             return list(self.law.ask(self.cost, case)) if self.law.ask else []
-        except NotAsked as error:
-            self.why = str(error)
         except CostError as error:
             self.why = str(error)
+            return [self._raised(case, error)] if self._wrong(case, error) else []
         except SymflopsError as error:
             self.why = f"{case} has no such size: {error}"
         return []
+
+    def _wrong(self, case: Case, error: CostError) -> bool:
+        """Whether a function that gives a number for the case should have given one for the law's other sizes too.
+
+        It may refuse sizes: with a ValueError, a failed assertion, or because it is not for them.
+        """
+        if isinstance(error, NotAsked) or isinstance(error.__cause__, ValueError | AssertionError):
+            return False
+        try:
+            self.cost.of(case)
+        except CostError:
+            return False  # `NUMBER` says so
+        return True
+
+    def _raised(self, case: Case, error: CostError) -> Instance:
+        return Instance(f"{self.cost.name} of {case}", False, "tested", str(error), "a finite number", "other sizes")
 
     def held(self) -> Finding:
         if self.cases:
