@@ -87,7 +87,7 @@ class Architecture:
             raise SizeError(f"an image of {self.name} is a sequence of {self.context} tokens, not {length}")
         return length
 
-    @property
+    @cached_property
     def table(self) -> Mapping[str, Field]:
         """The config field of every size that the network has."""
         return needed(fields_of(self.config, self.family.fields), self.network)

@@ -70,7 +70,7 @@ def build(name: str, config: Config, source: str, attention: Attention) -> Archi
     sizes = resolve(model.table, config)
     _refuse_contradictions(sizes, family.divides)
     whole = replace(model, sizes=MappingProxyType(sizes))
-    vars(whole)["network"] = model.network  # composed already
+    vars(whole).update(network=model.network, table=model.table)  # made already
     return whole
 
 

@@ -16,6 +16,7 @@ from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
 from symflops.cli.explain import explain
 from symflops.cli.identify import identify
+from symflops.cli.laws import laws
 from symflops.cli.trace import trace
 from symflops.cli.verify import verify
 from symflops.errors import SymflopsError, UnknownName
@@ -36,7 +37,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, explain, identify, trace, verify):
+for command in (check, compare, derive, evaluate, explain, identify, laws, trace, verify):
     symflops.add_command(command)
 
 

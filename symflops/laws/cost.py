@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -40,7 +40,7 @@ class Case:
     def with_sizes(self, **sizes: int) -> Case:
         """The same with other sizes, also of ``n_batch`` and ``n_seq``."""
         own = {name: sizes.pop(name) for name in ("n_batch", "n_seq") if name in sizes}
-        return replace(self, model=self.model.with_sizes(**sizes) if sizes else self.model, **own)
+        return replace(self, model=_resized(self.model, sizes) if sizes else self.model, **own)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -50,6 +50,16 @@ class Case:
     def __str__(self) -> str:
         sizes = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
         return f"{self.model.family.name}({sizes})"
+
+
+def _resized(model: Architecture, sizes: Mapping[str, int]) -> Architecture:
+    """The model at other sizes, kept with the model: laws ask for the same sizes again and again."""
+    kept = vars(model).setdefault("resized", {})
+    key = tuple(sorted(sizes.items()))
+    if key not in kept:
+        kept[key] = model.with_sizes(**sizes)
+    found: Architecture = kept[key]
+    return found
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,8 @@ class Cost:
         """
         try:
             found = self.call(case)
+        except CostError:
+            raise
         except Exception as error:
             raise CostError(f"{self.name} of {case} raises {type(error).__name__}: {error}") from error
         return exact(self.name, found)

@@ -1,0 +1,177 @@
+"""What a cost function claims, found out: which phase, tokens, pairs, unit and roles give its numbers at a few cases.
+
+>>> def flops(n_layer, d_model, d_ff, n_vocab, n_seq):
+...     return 2 * n_layer * (4 * d_model**2 + 2 * d_model * d_ff + d_model * n_seq) + 2 * d_model * n_vocab
+>>> found = find_claims(flops, adapter(flops, "families=gpt2"))
+>>> found.fits[0].phase, found.fits[0].per, found.fits[0].pairs, found.fits[0].counts == Claims().counts - {"router"}
+('forward', 'token', 'half', True)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain, combinations, product
+from typing import Any
+
+from symflops.architectures import architecture, presets
+from symflops.derivation import READING_ORDER, Page
+from symflops.documents import Block, Document, Prose, Table
+from symflops.errors import SymflopsError
+from symflops.laws.adapters import Adapter, NotAsked, adapter, cost
+from symflops.laws.catalogue.predicted import MATMULS, predicted
+from symflops.laws.claiming import CHOICES, Where, told
+from symflops.laws.conditions import conditioned
+from symflops.laws.cost import Case, Claims, Cost, CostError
+from symflops.laws.drawing import probe
+
+Number = int | Fraction
+_CASES, _TRIES = 4, 40
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Fits(Page):
+    """A cost function, and the claims that all of its numbers at some cases fulfil, the most usual first.
+
+    Without any, ``nearest`` are claims with the number that they give at the first case, beside the function's.
+    """
+
+    name: str
+    cases: tuple[Case, ...]
+    fits: tuple[Claims, ...]
+    where: Where
+    nearest: tuple[tuple[Claims, Number, Number], ...] = ()
+
+    def document(self) -> Document:
+        """The page."""
+        return Document(f"What {self.name} claims", tuple(self._blocks()), self.as_json())
+
+    def _blocks(self) -> Iterator[Block]:
+        yield Prose(f"Compared at {len(self.cases)} cases, the first of them {self.cases[0]}.")
+        if self.fits:
+            yield Prose(f"{len(self.fits)} claims give all of its numbers; the first are the most usual.")
+            rows = tuple((told(each, self.where),) for each in self.fits[:_SHOWN])
+            yield Table("Claims that fit, for --claims", ("claims",), rows)
+            return
+        yield Prose("No claims give all of its numbers. At the first case, the nearest are these.")
+        near = tuple((told(each, self.where), str(said), str(own)) for each, said, own in self.nearest)
+        yield Table("Nearest claims", ("claims", "their number", self.name), near)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        near = [{"claims": told(c, self.where), "number": str(n), "found": str(own)} for c, n, own in self.nearest]
+        return {
+            "function": self.name,
+            "cases": [{"family": each.model.family.name, "sizes": each.sizes} for each in self.cases],
+            "fits": [told(each, self.where) for each in self.fits],
+            "nearest": near,
+        }
+
+
+def find_claims(function: Callable[..., Any], how: Adapter | None = None) -> Fits:
+    """The claims about a quantity, of some families, that give the numbers of a function at cases of every family.
+
+    Of those that give the same numbers everywhere (scores alone over all pairs, or scores and mix over half), all are
+    found. Raises `CostError` where the function gives no number at any case.
+    """
+    using = how or adapter(function)
+    asked = cost(function, using)
+    found = tuple(_numbers(asked, using))
+    if not found:
+        raise CostError(f"{asked.name} gives no number at any case of {', '.join(using.claims.families)}")
+    cases, numbers = tuple(case for case, _ in found), tuple(number for _, number in found)
+    tables = {each: [_by_role(each, case) for case in cases] for each in _shapes(using.claims, cases)}
+    fits = [replace(shape, counts=roles) for shape, table in tables.items() for roles in _subsets(table, numbers)]
+    fits.sort(key=_departure)
+    near = () if fits else _nearest(tables, numbers[0])
+    return Fits(asked.name, cases, tuple(fits), using.where, near)
+
+
+def _numbers(asked: Cost, using: Adapter) -> Iterator[tuple[Case, Number]]:
+    """The function's numbers at some cases of each family that it is for."""
+    for family in using.claims.families:
+        found = 0
+        for index in range(_TRIES):
+            case = _probe(family, index, using)
+            number = None if case is None else _of(asked, case)
+            if case is not None and number is not None:
+                found += 1
+                yield case, number
+            if found == _CASES:
+                break
+
+
+def _probe(family: str, index: int, using: Adapter) -> Case | None:
+    if using.named:
+        names = [name for name, entry in presets().items() if entry["config"]["model_type"] == family]
+        return Case(architecture(names[index]), 2, 7) if index < len(names) else None
+    case = probe(family, index)
+    try:
+        return replace(case, model=conditioned(case.model, using.where))
+    except SymflopsError:
+        return None
+
+
+def _of(asked: Cost, case: Case) -> Number | None:
+    try:
+        return asked.of(case)
+    except NotAsked:
+        return None
+
+
+def _shapes(claims: Claims, cases: Sequence[Case]) -> Iterator[Claims]:
+    """Every way to claim the quantity but for the roles, of which all that there are are counted."""
+    if claims.quantity != "flops":
+        roles = MATMULS if claims.quantity == "cache_bytes" else frozenset(READING_ORDER)
+        yield replace(claims, counts=roles)
+        return
+    names = ("phase", "per", "pairs", "unit")
+    for words in product(*(CHOICES[name] for name in names)):
+        said: dict[str, Any] = dict(zip(names, words, strict=True))
+        yield replace(claims, counts=MATMULS, **said)
+
+
+def _by_role(shape: Claims, case: Case) -> Mapping[str, Number]:
+    """What each role adds to the number at a case, if it is counted."""
+    if shape.quantity == "cache_bytes":
+        return {"": predicted(shape, case)}
+    each = {role: predicted(replace(shape, counts=frozenset({role})), case) for role in sorted(shape.counts)}
+    return {role: number for role, number in each.items() if number}
+
+
+def _subsets(table: Sequence[Mapping[str, Number]], numbers: Sequence[Number]) -> Iterator[frozenset[str]]:
+    """The sets of roles whose numbers sum to the function's at every case; roles that add nothing are left out."""
+    roles = sorted({role for each in table for role in each})
+    every = chain.from_iterable(combinations(roles, size) for size in range(1, len(roles) + 1))
+    for chosen in every:
+        if all(_sum(each, chosen) == number for each, number in zip(table, numbers, strict=True)):
+            yield frozenset(chosen) - {""} or Claims().counts
+
+
+def _sum(table: Mapping[str, Number], roles: Sequence[str]) -> Number:
+    return sum((table.get(role, 0) for role in roles), Fraction(0))
+
+
+def _departure(claims: Claims) -> tuple[int, int, int]:
+    """How unusual claims are: those of one of two matmuls over pairs, of half a unit, of one pass of three."""
+    usual = Claims()
+    alone = len(claims.counts & {"scores", "mix"}) == 1
+    odd = int(alone) + int(claims.phase == "backward") + int(claims.unit == "MAC") + len(claims.counts - usual.counts)
+    words = sum(getattr(claims, name) != getattr(usual, name) for name in ("unit", "per", "pairs"))
+    return odd, words, -len(claims.counts)
+
+
+def _nearest(
+    tables: Mapping[Claims, Sequence[Mapping[str, Number]]], number: Number
+) -> tuple[tuple[Claims, Number, Number], ...]:
+    """The claims whose number at the first case is nearest, with all roles or all but the logits."""
+    found = [
+        (replace(shape, counts=frozenset(roles)), _sum(table[0], roles))
+        for shape, table in tables.items()
+        for roles in (tuple(table[0]), tuple(set(table[0]) - {"embedding", "position"}))
+    ]
+    found.sort(key=lambda each: (abs(each[1] - number), _departure(each[0])))
+    unique = dict.fromkeys((claims, said) for claims, said in found)
+    return tuple((claims, said, number) for claims, said in list(unique)[:3])
