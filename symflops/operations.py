@@ -148,7 +148,12 @@ class Operation(Node):
     @property
     def saved(self) -> tuple[tuple[str, Expr], ...]:
         """What the backward pass needs of the forward pass: name and elements of each value, parameters apart."""
-        return tuple((each.name, self.numel(each)) for each in self._saved_tensors())
+        return tuple((each.name, self.numel(each)) for each in self.kept_tensors)
+
+    @property
+    def kept_tensors(self) -> tuple[Tensor, ...]:
+        """The tensors of ``saved``, with their axes."""
+        return tuple(self._saved_tensors())
 
     @property
     def elements_read(self) -> Expr:
