@@ -17,6 +17,7 @@ from symflops.cli.evaluate import evaluate
 from symflops.cli.explain import explain
 from symflops.cli.identify import identify
 from symflops.cli.laws import laws
+from symflops.cli.plans import plan
 from symflops.cli.trace import trace
 from symflops.cli.verify import verify
 from symflops.errors import SymflopsError, UnknownName
@@ -37,7 +38,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, explain, identify, laws, trace, verify):
+for command in (check, compare, derive, evaluate, explain, identify, laws, plan, trace, verify):
     symflops.add_command(command)
 
 

@@ -8,7 +8,7 @@ gradient, such as the cosines of rotary embeddings, is a table that all layers s
 >>> from symflops.layers.linear import NO_BIAS
 >>> layer = plain_feedforward("gelu", NO_BIAS)
 >>> [(each.path, each.tensor, each.elements) for each in kept(layer)]
-[('Feedforward/act', 'x', d_ff*n_batch*n_seq), ('Feedforward/down', 'x', d_ff*n_batch*n_seq), ...]
+[('Feedforward/down', 'x', d_ff*n_batch*n_seq), ('Feedforward/up', 'x', d_model*n_batch*n_seq), ...]
 >>> activation_bytes(layer).factor()
 2*n_batch*n_seq*(2*d_ff + d_model)
 """

@@ -13,7 +13,7 @@ Traceback (most recent call last):
 symflops.training.hardware.DeviceError: a100 has no peak for fp8; it has bf16, fp16, fp32, int8, tf32
 >>> device("h1000")
 Traceback (most recent call last):
-symflops.errors.UnknownName: unknown device 'h1000'; did you mean 'h100' or 'a100' or 'v100'? (known: a10, a100, ...
+symflops.errors.UnknownName: unknown device 'h1000'; did you mean 'h100' or ...
 """
 
 from __future__ import annotations

@@ -1,0 +1,16 @@
+"""``symflops plan``: what training and serving take, one thin command for each question."""
+
+from __future__ import annotations
+
+import click
+
+from symflops.cli.plans.train import train
+
+
+@click.group()
+def plan() -> None:
+    """Days, devices, bytes, the largest model: solved for whichever is unknown."""
+
+
+for command in (train,):
+    plan.add_command(command)

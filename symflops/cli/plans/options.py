@@ -1,0 +1,81 @@
+"""Options that plans share, how their numbers are read, and how a plan is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from symflops.arithmetic import value
+from symflops.errors import SymflopsError
+from symflops.grammar import parse
+
+if TYPE_CHECKING:
+    from symflops.architectures import Architecture
+    from symflops.plans.plan import Plan
+
+_PRINTED = (
+    click.option("--symbolic", is_flag=True, help="Print the closed forms with their derivation, as LaTeX by default."),
+    click.option("--format", "form", metavar="FORMAT", help="text, markdown, latex, html or json."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+)
+device = click.option("--device", metavar="NAME", help="h100, a100, mi300x, tpu-v5p, … or this, which is measured.")
+model = click.option("--model", "name", metavar="NAME", help="A model by name, or a config.json.")
+dtype = click.option("--dtype", default="bf16", metavar="FORMAT", help="Format of the matmuls' operands (bf16).")
+recompute = click.option("--recompute", default="none", metavar="HOW", help="none, selective, full, or K layers.")
+
+
+def printed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options by which a plan is printed."""
+    for option in reversed(_PRINTED):
+        command = option(command)
+    return command
+
+
+def exact(name: str, text: str | None) -> Fraction | None:
+    """A positive number from the command line, such as 15e12, 0.4 or 70*10**9, exactly; None where there is none.
+
+    >>> exact("--tokens", "15e12"), exact("--mfu", None)
+    (Fraction(15000000000000, 1), None)
+    >>> exact("--tokens", "many")
+    Traceback (most recent call last):
+    symflops.errors.SymflopsError: --tokens is 'many'; give a positive number, such as 15e12 or 0.4
+
+    Raises `SymflopsError` for what is no positive number.
+    """
+    if text is None:
+        return None
+    try:
+        found = value(parse(text), {})
+    except SymflopsError:
+        found = Fraction(0)
+    if not isinstance(found, Fraction) or found <= 0:
+        shown = text if len(text) <= 40 else f"{text[:37]}..."
+        raise SymflopsError(f"{name} is {shown!r}; give a positive number, such as 15e12 or 0.4")
+    return found
+
+
+def whole_or_none(name: str, text: str | None) -> int | None:
+    """A positive whole number, also as 1e3; None where there is none. Raises `SymflopsError` for another."""
+    found = exact(name, text)
+    if found is not None and found.denominator != 1:
+        raise SymflopsError(f"{name} is {text!r}; give a whole number, such as 1024")
+    return None if found is None else int(found)
+
+
+def named(name: str | None) -> Architecture | None:
+    """The model of a name; None where there is none."""
+    from symflops.architectures import architecture
+
+    return None if name is None else architecture(name)
+
+
+def show(plan: Plan, symbolic: bool, form: str | None, as_json: bool) -> None:
+    """Print a plan: its figures, or, symbolic, its closed forms."""
+    from symflops.render import known_format, render_document
+
+    shape = known_format("json" if as_json else form or ("latex" if symbolic else "text"))
+    document = plan.symbolic() if symbolic else plan.document()
+    click.echo(render_document(document, shape).rstrip())

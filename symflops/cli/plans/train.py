@@ -1,0 +1,75 @@
+"""``symflops plan train``: days, devices, tokens or MFU of a training."""
+
+from __future__ import annotations
+
+import click
+
+from symflops.cli import options
+from symflops.cli.plans import options as own
+from symflops.errors import SymflopsError
+
+
+@click.command()
+@own.model
+@click.option("--params", metavar="N", help="Parameters, where there is no architecture: 6 FLOPs for each and token.")
+@click.option("--tokens", metavar="D", help="Tokens in all, such as 15e12.")
+@click.option("--flops", metavar="C", help="FLOPs in all, instead of tokens.")
+@own.device
+@click.option("--count", metavar="G", help="Devices.")
+@click.option("--mfu", metavar="U", help="Model FLOPs utilisation, in (0, 1].")
+@click.option("--days", metavar="T", help="Days.")
+@options.seq
+@own.dtype
+@click.option("--peak", metavar="P", help="FLOP/s of a device in dense work, instead of the data sheet's.")
+@own.recompute
+@click.option("--price", metavar="X", help="Price of a device hour.")
+@options.convention
+@own.printed
+def train(
+    name: str | None,
+    params: str | None,
+    tokens: str | None,
+    flops: str | None,
+    device: str | None,
+    count: str | None,
+    mfu: str | None,
+    days: str | None,
+    seq: str | None,
+    dtype: str,
+    peak: str | None,
+    recompute: str,
+    price: str | None,
+    convention: str | None,
+    symbolic: bool,
+    form: str | None,
+    as_json: bool,
+) -> None:
+    """How long a training takes, or what else of it is not given: --days, --count, --mfu, --tokens or --params."""
+    from symflops.conventions import TORCH
+    from symflops.conventions import convention as convention_of
+    from symflops.plans.train import Training
+    from symflops.plans.train import train as plan_of
+    from symflops.training.checkpoints import scheme
+    from symflops.training.hardware import dense
+    from symflops.training.hardware import device as device_of
+
+    if name is not None and params is not None:
+        raise SymflopsError("--model has its own parameters; give --model or --params")
+    chosen, claimed = None if device is None else device_of(device), own.exact("--peak", peak)
+    asked = Training(
+        model=own.named(name),
+        params=own.exact("--params", params),
+        tokens=own.exact("--tokens", tokens),
+        budget=own.exact("--flops", flops),
+        device=chosen,
+        count=own.whole_or_none("--count", count),
+        mfu=own.exact("--mfu", mfu),
+        days=own.exact("--days", days),
+        seq=own.whole_or_none("--seq", seq),
+        form=dtype,
+        peak=claimed if claimed is None or chosen is None else dense(chosen, dtype, claimed),
+        recompute=scheme(recompute),
+        price=own.exact("--price", price),
+        convention=convention_of(convention or TORCH),
+    )
+    own.show(plan_of(asked), symbolic, form, as_json)
