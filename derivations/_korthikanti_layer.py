@@ -55,9 +55,11 @@ class Kept:
     bytes: Expr
 
 
-def _dropout(name: str, axes: str, sizes: Mapping[str, Expr], role: str, *pairs: AttendedPairs) -> Elementwise:
+def _dropout(
+    name: str, axes: str, sizes: Mapping[str, Expr], role: str, *pairs: AttendedPairs, result: str = "y"
+) -> Elementwise:
     """A dropout: its input times a mask that is drawn at random and needs no gradient."""
-    sentence, formula = f"x{axes} mask{axes} -> y{axes}", Lambda((_X, _MASK), _X * _MASK)
+    sentence, formula = f"x{axes} mask{axes} -> {result}{axes}", Lambda((_X, _MASK), _X * _MASK)
     return Elementwise(f"{name}_dropout", sentence, sizes, role, *pairs, constants=("mask",), formula=formula)
 
 
@@ -67,7 +69,8 @@ def stream_dropout(name: str, stream: Stream = STREAM) -> Elementwise:
 
 
 def _softmax_and_dropout(sizes: Mapping[str, Expr], mask: AttendedPairs) -> tuple[Operation, ...]:
-    return *plain(sizes, mask), _dropout("softmax", "[batch kv_head group query key]", sizes, "softmax", mask)
+    axes = "[batch kv_head group query key]"
+    return *plain(sizes, mask), _dropout("softmax", axes, sizes, "softmax", mask, result="weights")
 
 
 def parts(rank: Rank) -> tuple[Block, ...]:

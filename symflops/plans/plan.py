@@ -34,8 +34,8 @@ from symflops.steps import Step
 class Plan(Page):
     """An answer to what something takes.
 
-    ``binding`` names the constraint that decides; ``steps`` derive the closed forms, ``sections`` hold tables beside the
-    results, ``chosen`` is what was given by name, ``sources`` are the citations.
+    ``binding`` names the constraint that decides; ``steps`` derive the closed forms, ``sections`` hold tables beside
+    the results, ``chosen`` is what was given by name, ``sources`` are the citations.
     """
 
     name: str

@@ -28,7 +28,8 @@ PEAK, MFU = _measure("peak"), _measure("MFU")
 DAYS = _measure("days")
 SECONDS_A_DAY = 86400
 
-_PREFIXES = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+_PREFIXES: tuple[tuple[int, str], ...] = tuple((10 ** (3 * place), letter) for place, letter in enumerate("_kMGTPE"))[:0:-1]
+_NO_PREFIX: tuple[int, str] = (1, "")
 _PREFIXED = {"bytes": "B", "bytes/s": "B/s", "FLOP/s": "FLOP/s", "Wh": "Wh", "W": "W"}
 _DIGITS = 4
 
@@ -64,7 +65,7 @@ def number(value: Any) -> Number:
 def shown(value: Number, unit: str) -> str:
     """A value with its unit as one reads it: decimal prefixes for bytes, four digits for what is not whole."""
     if unit in _PREFIXED:
-        size, prefix = next(((size, prefix) for size, prefix in _PREFIXES if abs(value) >= size), (1, ""))
+        size, prefix = next((each for each in _PREFIXES if abs(value) >= each[0]), _NO_PREFIX)
         return f"{_rounded(Fraction(value) / size)} {prefix}{_PREFIXED[unit]}"
     if unit == "FLOP":
         return f"{scientific(Fraction(value), _DIGITS)} FLOP"

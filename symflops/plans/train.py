@@ -32,10 +32,8 @@ from symflops.training.checkpoints import NONE, Scheme
 from symflops.training.hardware import Device
 
 WORK = Relation(C, C_TOKEN * n_token, "so many FLOPs for each token")
-TIME = Relation(C, SECONDS_A_DAY * n_device * PEAK * MFU * DAYS, "devices compute a share of their peak, day and night")
-SIX_N = Relation(
-    C_TOKEN, 6 * n_param, "2 FLOPs for each parameter forward, 4 backward (Kaplan et al. 2020, section 2.1)"
-)
+TIME = Relation(C, SECONDS_A_DAY * n_device * PEAK * MFU * DAYS, "devices compute a share of their peak all day")
+SIX_N = Relation(C_TOKEN, 6 * n_param, "2 for each parameter forward, 4 backward (Kaplan et al. 2020, section 2.1)")
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,10 @@ def train(asked: Training) -> Plan:
 
 def _chosen(asked: Training) -> dict[str, str | int]:
     """What was chosen by a name, for readers and for JSON."""
-    device = {} if asked.device is None else {"device": asked.device.name, "dtype": asked.form}
+    device: dict[str, str | int] = {} if asked.device is None else {"device": asked.device.name, "dtype": asked.form}
     if asked.model is None:
-        return dict(device)
-    model = {"model": asked.model.name, "seq": asked.model.length(asked.seq)}
+        return device
+    model: dict[str, str | int] = {"model": asked.model.name, "seq": asked.model.length(asked.seq)}
     return {**model, **device, "convention": asked.convention.name, "recompute": asked.recompute.name}
 
 

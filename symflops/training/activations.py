@@ -1,8 +1,8 @@
 """What the forward pass keeps for the backward pass, tensor by tensor: each value once, with its bytes.
 
-An operation's gradient says which values it needs. Two operations of a block that read the same operand keep one
-value, and so do the operation that made a value and the one that reads it. What has no batch axis and needs no
-gradient, such as the cosines of rotary embeddings, is a table that all layers share.
+An operation's gradient says which values it needs. Two matmuls of a block that read the same operand keep one value,
+and so do the operation that made a value and the matmul that reads it, where no other makes one of that name. What has
+no batch axis and needs no gradient, such as the cosines of rotary embeddings, is a table that all layers share.
 
 >>> from symflops.layers.feedforward import plain_feedforward
 >>> from symflops.layers.linear import NO_BIAS
@@ -15,6 +15,7 @@ gradient, such as the cosines of rotary embeddings, is a table that all layers s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,13 +56,15 @@ def kept(network: Expr, element_bytes: int | Expr = 2) -> tuple[Kept, ...]:
     statistic for each row. Raises `NotLinearError` for what is no network.
     """
     every = uses(network)
-    made = {_value(use, use.operation.sentence.result): use for use in every if _alone(use)}
+    makers = Counter(_shared(use, use.operation.sentence.result) for use in every)
+    made = {_shared(use, use.operation.sentence.result): use for use in every if _alone(use)}
     found: dict[Any, Kept] = {}
     for use in every:
         for tensor in use.operation.kept_tensors if use.kept != 0 else _read(use):
-            maker = made.get(_value(use, tensor))
+            value = _value(use, tensor, makers)
+            maker = made.get(value)
             if maker is None:
-                found.setdefault(_value(use, tensor), _kept(use, tensor, S.Zero + element_bytes))
+                found.setdefault(value, _kept(use, tensor, S.Zero + element_bytes))
             elif use.kept != 0:
                 row = Tensor(f"{_ROW}0", tuple(axis for axis in tensor.axes if axis != "key"))
                 found.setdefault((maker.path, row), _kept(replace(maker, kept=maker.runs), row, STATISTIC_BYTES))
@@ -101,16 +104,21 @@ def _is_table(operation: Operation, tensor: Tensor) -> bool:
     return tensor.name in operation.constants and "batch" not in tensor.axes
 
 
-def _value(use: Use, tensor: Tensor) -> Any:
+def _value(use: Use, tensor: Tensor, makers: Counter[Any]) -> Any:
     """What tells a value from others: two tensors with the same are one."""
-    operation, shape = use.operation, tuple(zip(tensor.axes, use.operation.shape(tensor), strict=True))
+    operation, shared = use.operation, _shared(use, tensor)
     if _is_table(operation, tensor):
-        return tensor.name, shape
-    block = use.path.rpartition("/")[0]
+        return tensor.name, operation.shape(tensor)
     read = isinstance(operation, Contraction) and tensor in operation.sentence.operands
-    if not block or not (read or tensor == operation.sentence.result):
-        return use.path, tensor.name
-    return block, tensor.name, shape, operation.mask if PAIRED <= set(tensor.axes) else None
+    made = tensor == operation.sentence.result and makers[shared] == 1
+    return shared if "/" in use.path and (read or made) else (use.path, tensor.name)
+
+
+def _shared(use: Use, tensor: Tensor) -> Any:
+    """Block, name, axes and sizes, and, of pairs of tokens, the mask."""
+    operation, block = use.operation, use.path.rpartition("/")[0]
+    shape = tuple(zip(tensor.axes, operation.shape(tensor), strict=True))
+    return block, tensor.name, shape, operation.mask if set(tensor.axes) >= PAIRED else None
 
 
 def by_operation(values: tuple[Kept, ...]) -> Iterator[tuple[str, Expr]]:

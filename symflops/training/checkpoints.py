@@ -37,13 +37,13 @@ class Scheme:
 
 
 def _core(network: Expr) -> Expr:
-    """Each step of the attention's core computed again, alone (Korthikanti et al. 2022, arXiv:2205.05198, section 5)."""
+    """Each step of attention's core computed again, alone (Korthikanti et al. 2022, arXiv:2205.05198, section 5)."""
 
     def again(node: Expr) -> Expr:
         return Recomputed(node)
 
     def inside(node: Expr) -> bool:
-        return isinstance(node, Operation) and node.mask is not None and PAIRED <= set(node.sizes)
+        return isinstance(node, Operation) and node.mask is not None and set(node.sizes) >= PAIRED
 
     return _outside_recomputed(network, inside, again)
 
@@ -100,8 +100,8 @@ def scheme(given: str | Scheme) -> Scheme:
 def memory(network: Expr, how: Scheme = NONE, element_bytes: int | Expr = 2) -> Mapping[str, Expr]:
     """The bytes of activations at the end of the forward pass and while a segment of layers is computed again.
 
-    ``layers``: what layers keep; ``checkpoints``: the inputs that segments are computed from; ``segment``: what else the
-    segment keeps that is being computed again, of several kinds of layers the largest; ``outside``: what is in no
+    ``layers``: what layers keep; ``checkpoints``: the inputs that segments are computed from; ``segment``: what else
+    the segment keeps that is being computed again, of several kinds of layers the largest; ``outside``: what is in no
     layer. Raises `SizeError` for a network without layers whose layers are to be recomputed.
     """
     whole = activation_bytes(how.recomputed(network) if how.every == 0 else network, element_bytes)

@@ -44,9 +44,9 @@ class DeviceError(SymflopsError):
 
 @dataclass(frozen=True)
 class Device:
-    """An accelerator: ``peaks`` in FLOP/s of dense work by format of the operands, ``memory`` in bytes, ``bandwidth`` of
-    its memory and of its ``link`` to neighbours, one way, in bytes a second, ``power`` in watts; None where no source
-    says.
+    """An accelerator: ``peaks`` in FLOP/s of dense work by format of the operands, ``memory`` in bytes, ``bandwidth``
+    of its memory and of its ``link`` to neighbours, one way, in bytes a second, ``power`` in watts; None where no
+    source says.
     """
 
     name: str
@@ -150,7 +150,7 @@ def dense(of: Device, form: str, claimed: Fraction) -> Fraction:
 
     >>> dense(device("h100"), "bf16", Fraction(1979 * 10**12))
     Traceback (most recent call last):
-    symflops.training.hardware.DeviceError: 1979 TFLOP/s is the peak of h100 for bf16 with structured sparsity; dense ...
+    symflops.training.hardware.DeviceError: 1979 TFLOP/s is the peak of h100 for bf16 with structured sparsity; ...
 
     Raises `DeviceError` for more than the device's peak by half.
     """
