@@ -15,6 +15,7 @@ from symflops.cli.compare import compare
 from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
 from symflops.cli.explain import explain
+from symflops.cli.formats import formats
 from symflops.cli.identify import identify
 from symflops.cli.laws import laws
 from symflops.cli.trace import trace
@@ -37,7 +38,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, explain, identify, laws, trace, verify):
+for command in (check, compare, derive, evaluate, explain, formats, identify, laws, trace, verify):
     symflops.add_command(command)
 
 
