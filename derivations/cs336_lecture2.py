@@ -17,7 +17,6 @@ from fractions import Fraction
 from sympy import Expr, Integer, Rational
 
 from derivations import kaplan2020
-from derivations._formats import BFLOAT16, FLOAT16, FLOAT32, FORMATS
 from symflops.architectures import Architecture, architecture
 from symflops.claims.sections import checked
 from symflops.conventions import TORCH
@@ -27,6 +26,7 @@ from symflops.measures import Phase, flops, params, saved_elements
 from symflops.notation import d_ff, d_model, n_batch, n_layer
 from symflops.operations import Contraction
 from symflops.steps import share
+from symflops.training.formats_known import BF16, E4M3, E5M2, FP16, FP32
 
 CITATION = (
     "Liang and Hashimoto, CS336: Language Modeling from Scratch, Stanford, spring 2025, lecture 2, lecture_02.py of "
@@ -112,8 +112,8 @@ def _estimates() -> Section:
     """The two motivating questions, and two weeks that are one."""
     h100 = Fraction(1979 * 10**12, 2)
     days = training_days(70 * 10**9, 15 * 10**12, 1024, h100, Fraction(1, 2))
-    bytes_each = {"parameter": FLOAT32, "gradient": FLOAT32, "first moment": FLOAT32, "second moment": FLOAT32}
-    each = sum(form.bits for form in bytes_each.values()) // 8
+    bytes_each = dict.fromkeys(("parameter", "gradient", "first moment", "second moment"), FP32)
+    each = int(sum(form.bytes for form in bytes_each.values()))
     week = 8 * 60 * 60 * 24 * 7 * h100
     remarks = (
         ("70B on 15T tokens", f"6*N*D at half of the 1979e12/2 FLOP/s of each of 1024 H100s: {float(days):.1f} days."),
@@ -144,10 +144,10 @@ def memory(outer: Expr | int = 1) -> Expr:
 
 def _memory() -> Section:
     """Tensors, and the formula of the deep linear model."""
-    matrix = 12288 * 4 * 12288 * FLOAT32.bits // 8
+    matrix = 12288 * 4 * 12288 * int(FP32.bytes)
     at = {n_batch: 2, d_model: 4, n_layer: 2}
     tensors = (
-        f"A 4x8 tensor of float32 has {4 * 8 * FLOAT32.bits // 8} bytes. One feed-forward matrix of GPT-3, 12288*4 by "
+        f"A 4x8 tensor of float32 has {4 * 8 * int(FP32.bytes)} bytes. One feed-forward matrix of GPT-3, 12288*4 by "
         f"12288, has {matrix:,} bytes: {Fraction(matrix, 2**20)} MiB exactly, as the lecture asserts, or "
         f"{matrix / 10**6:,.1f} MB; neither is the 2306 MB of some notes. The lecture's 2.3 GB are "
         f"{float(Fraction(matrix, 2**30))} GiB rounded, or {matrix / 10**9:.2f} GB."
@@ -182,14 +182,14 @@ def _dropped() -> Section:
 def _formats() -> Section:
     """The ranges of number formats, from their bits."""
     rows = tuple(
-        (each.name, f"1 + {each.exponent} + {each.mantissa}", _number(each.largest), _number(each.smallest_normal),
+        (each.title, each.layout, _number(each.largest), _number(each.smallest_normal),
          _number(each.smallest))
-        for each in FORMATS
+        for each in (FP32, FP16, BF16, E4M3, E5M2)
     )  # fmt: skip
     head = ("format", "bits", "largest", "smallest normal", "smallest")
     tiny = Fraction(1, 10**8)
-    lost = [each.name for each in (FLOAT16, BFLOAT16) if each.underflows(tiny)]
-    kept = [each.name for each in (FLOAT16, BFLOAT16) if not each.underflows(tiny)]
+    lost = [each.title for each in (FP16, BF16) if not each.survives(tiny)]
+    kept = [each.title for each in (FP16, BF16) if each.survives(tiny)]
     text = (
         "With e bits of exponent and m of mantissa the largest number is (2 - 2**-m)*2**(2**(e-1) - 1): the highest "
         "exponent is kept for infinities and NaN. E4M3 gives that up but for one NaN, so that its largest is "

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import pytest
 import torch
 from torch import nn
 
-from derivations._formats import BFLOAT16, E4M3, E5M2, FLOAT16, FLOAT32, Format
 from derivations.cs336_lecture2 import NETWORKS, assignment_xl, memory, training_days
 from symflops.claims.faults import plant
 from symflops.claims.verifying import shipped, verify
 from symflops.measures import flops, params, saved_elements
 from symflops.notation import d_ff, d_model, n_batch, n_layer
-
-DTYPES = {
-    FLOAT32: torch.float32, FLOAT16: torch.float16, BFLOAT16: torch.bfloat16, E4M3: torch.float8_e4m3fn,
-    E5M2: torch.float8_e5m2,
-}  # fmt: skip
 
 
 class Deep(nn.Module):
@@ -40,19 +33,6 @@ def test_the_figures_have_the_verdicts_that_the_file_declares() -> None:
     assert report.holds and report.counts()["reproduces"] == 25 and report.counts()["differs"] == 3
     faults = [fault for fault in plant(shipped()["cs336_lecture2"]) if fault.spoken]
     assert sum(fault.caught for fault in faults) / len(faults) >= 0.96
-
-
-@pytest.mark.parametrize("form", DTYPES)
-def test_ranges_of_formats_are_torch_s(form: Format) -> None:
-    info = torch.finfo(DTYPES[form])
-    assert Fraction(info.max) == form.largest and Fraction(info.smallest_normal) == form.smallest_normal
-    assert info.bits == form.bits and info.eps == 2.0**-form.mantissa
-
-
-@pytest.mark.parametrize("form", [FLOAT16, BFLOAT16, FLOAT32])
-@pytest.mark.parametrize("power", [7, 8, 24, 38, 41, 45, 46])
-def test_underflow_is_torch_s(form: Format, power: int) -> None:
-    assert form.underflows(Fraction(10.0**-power)) == (torch.tensor(10.0**-power, dtype=DTYPES[form]).item() == 0)
 
 
 def test_backward_of_the_layers_is_what_autograd_runs() -> None:

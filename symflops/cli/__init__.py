@@ -15,6 +15,7 @@ from symflops.cli.compare import compare
 from symflops.cli.derive import derive
 from symflops.cli.evaluate import evaluate
 from symflops.cli.explain import explain
+from symflops.cli.formats import formats
 from symflops.cli.identify import identify
 from symflops.cli.laws import laws
 from symflops.cli.plans import plan
@@ -38,7 +39,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, explain, identify, laws, plan, trace, verify):
+for command in (check, compare, derive, evaluate, explain, formats, identify, laws, plan, trace, verify):
     symflops.add_command(command)
 
 

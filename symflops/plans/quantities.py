@@ -28,8 +28,9 @@ PEAK, MFU = _measure("peak"), _measure("MFU")
 DAYS = _measure("days")
 SECONDS_A_DAY = 86400
 
-_PREFIXES: tuple[tuple[int, str], ...] = tuple((10 ** (3 * place), letter) for place, letter in enumerate("_kMGTPE"))[:0:-1]
-_NO_PREFIX: tuple[int, str] = (1, "")
+_PREFIXES: tuple[tuple[int, str], ...] = (
+    (10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"),
+)  # fmt: skip
 _PREFIXED = {"bytes": "B", "bytes/s": "B/s", "FLOP/s": "FLOP/s", "Wh": "Wh", "W": "W"}
 _DIGITS = 4
 
@@ -65,11 +66,18 @@ def number(value: Any) -> Number:
 def shown(value: Number, unit: str) -> str:
     """A value with its unit as one reads it: decimal prefixes for bytes, four digits for what is not whole."""
     if unit in _PREFIXED:
-        size, prefix = next((each for each in _PREFIXES if abs(value) >= each[0]), _NO_PREFIX)
+        size, prefix = _prefix(abs(value))
         return f"{_rounded(Fraction(value) / size)} {prefix}{_PREFIXED[unit]}"
     if unit == "FLOP":
         return f"{scientific(Fraction(value), _DIGITS)} FLOP"
     return f"{_grouped(value)} {unit}".rstrip() if unit != "1" else _grouped(value)
+
+
+def _prefix(magnitude: Number) -> tuple[int, str]:
+    for size, letter in _PREFIXES:
+        if magnitude >= size:
+            return size, letter
+    return 1, ""
 
 
 def _grouped(value: Number) -> str:
