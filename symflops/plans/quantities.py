@@ -32,6 +32,7 @@ _PREFIXES: tuple[tuple[int, str], ...] = (
     (10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"),
 )  # fmt: skip
 _PREFIXED = {"bytes": "B", "bytes/s": "B/s", "FLOP/s": "FLOP/s", "Wh": "Wh", "W": "W"}
+_SMALL = ((Fraction(1), ""), (Fraction(1, 10**3), "m"), (Fraction(1, 10**6), "µ"), (Fraction(1, 10**9), "n"))
 _DIGITS = 4
 
 
@@ -66,8 +67,11 @@ def number(value: Any) -> Number:
 def shown(value: Number, unit: str) -> str:
     """A value with its unit as one reads it: decimal prefixes for bytes, four digits for what is not whole."""
     if unit in _PREFIXED:
-        size, prefix = _prefix(abs(value))
+        size, prefix = _prefix(max(value, -value))
         return f"{_rounded(Fraction(value) / size)} {prefix}{_PREFIXED[unit]}"
+    if unit == "s":
+        small, letter = next((each for each in _SMALL if value >= each[0]), _SMALL[-1])
+        return f"{_rounded(value / small)} {letter}s"
     if unit == "FLOP":
         return f"{scientific(Fraction(value), _DIGITS)} FLOP"
     return f"{_grouped(value)} {unit}".rstrip() if unit != "1" else _grouped(value)

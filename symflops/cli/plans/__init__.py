@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from symflops.cli.plans.inference import inference
 from symflops.cli.plans.train import train
 
 
@@ -12,5 +13,5 @@ def plan() -> None:
     """Days, devices, bytes, the largest model: solved for whichever is unknown."""
 
 
-for command in (train,):
+for command in (inference, train):
     plan.add_command(command)

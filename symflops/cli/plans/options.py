@@ -24,6 +24,7 @@ _PRINTED = (
 device = click.option("--device", metavar="NAME", help="h100, a100, mi300x, tpu-v5p, … or this, which is measured.")
 model = click.option("--model", "name", metavar="NAME", help="A model by name, or a config.json.")
 dtype = click.option("--dtype", default="bf16", metavar="FORMAT", help="Format of the matmuls' operands (bf16).")
+attention = click.option("--attention", default="flash", metavar="HOW", help="eager, flash (default) or absorbed.")
 recompute = click.option("--recompute", default="none", metavar="HOW", help="none, selective, full, or K layers.")
 
 
@@ -65,11 +66,11 @@ def whole_or_none(name: str, text: str | None) -> int | None:
     return None if found is None else int(found)
 
 
-def named(name: str | None) -> Architecture | None:
-    """The model of a name; None where there is none."""
+def named(name: str | None, attention: str = "eager") -> Architecture | None:
+    """The model of a name, whose attention's core runs in some way; None where there is no name."""
     from symflops.architectures import architecture
 
-    return None if name is None else architecture(name)
+    return None if name is None else architecture(name, attention)
 
 
 def show(plan: Plan, symbolic: bool, form: str | None, as_json: bool) -> None:
