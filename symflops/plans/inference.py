@@ -40,9 +40,9 @@ _ROWS = 12
 
 @dataclass(frozen=True)
 class Serving:
-    """What is served: ``prompt`` tokens of each sequence and ``new`` ones, ``batch`` sequences (None: as many as fit), on
-    ``count`` devices that share weights, cache and work evenly and send nothing; ``form`` of operands, ``weights`` and
-    ``cache`` by the names of formats.
+    """What is served: ``prompt`` tokens of each sequence and ``new`` ones, ``batch`` sequences (None: as many as fit),
+    on ``count`` devices that share weights, cache and work evenly and send nothing; ``form`` of operands, ``weights``
+    and ``cache`` by the names of formats.
     """
 
     model: Architecture

@@ -14,6 +14,7 @@ from symflops.grammar import parse
 
 if TYPE_CHECKING:
     from symflops.architectures import Architecture
+    from symflops.architectures.architecture import Attention
     from symflops.plans.plan import Plan
 
 _PRINTED = (
@@ -24,7 +25,9 @@ _PRINTED = (
 device = click.option("--device", metavar="NAME", help="h100, a100, mi300x, tpu-v5p, … or this, which is measured.")
 model = click.option("--model", "name", metavar="NAME", help="A model by name, or a config.json.")
 dtype = click.option("--dtype", default="bf16", metavar="FORMAT", help="Format of the matmuls' operands (bf16).")
-attention = click.option("--attention", default="flash", metavar="HOW", help="eager, flash (default) or absorbed.")
+attention = click.option(
+    "--attention", default="flash", type=click.Choice(["eager", "flash", "absorbed"]), help="How the core runs (flash)."
+)
 recompute = click.option("--recompute", default="none", metavar="HOW", help="none, selective, full, or K layers.")
 
 
@@ -66,7 +69,7 @@ def whole_or_none(name: str, text: str | None) -> int | None:
     return None if found is None else int(found)
 
 
-def named(name: str | None, attention: str = "eager") -> Architecture | None:
+def named(name: str | None, attention: Attention = "eager") -> Architecture | None:
     """The model of a name, whose attention's core runs in some way; None where there is no name."""
     from symflops.architectures import architecture
 
