@@ -1,0 +1,1 @@
+"""What training holds, moves and takes: formats, optimisers, activations, devices, parallelism."""
