@@ -217,6 +217,11 @@ _TERMS = (
     Term("n_tensor", _sub("n", "tensor"), "ways of tensor parallelism", "devices", {"megatron": "t"}),
     Term("n_pipeline", _sub("n", "pipeline"), "stages of a pipeline", "devices", {"megatron": "p"}),
     Term("n_interleave", _sub("n", "interleave"), "parts of a model on each stage of a pipeline", "parts"),
+    Term("n_context", _sub("n", "context"), "ways of context parallelism", "devices", {"megatron": "cp"}),
+    Term(
+        "n_expert_parallel", _sub("n", "expert parallel"), "ways of expert parallelism", "devices", {"megatron": "ep"}
+    ),
+    Term("n_micro", _sub("n", "micro"), "micro-batches of a step", "batches", {"megatron": "m"}),
     Term(
         "n_token", _sub("n", "token"), "tokens that a model is trained on", "tokens", {"kaplan": "D", "megatron": "T"}
     ),
@@ -273,3 +278,4 @@ n_layer_decoder, d_ff_decoder = map(symbol, ["n_layer_decoder", "d_ff_decoder"])
 n_device, n_data, n_tensor, n_pipeline, n_interleave, n_token, n_param = map(
     symbol, ["n_device", "n_data", "n_tensor", "n_pipeline", "n_interleave", "n_token", "n_param"]
 )
+n_context, n_expert_parallel, n_micro = map(symbol, ["n_context", "n_expert_parallel", "n_micro"])
