@@ -11,7 +11,7 @@ from symflops.certified import certified
 from symflops.expressions import expression
 from symflops.laws.catalogue.subjects import network
 from symflops.networks import Recomputed
-from symflops.notation import d_ff, d_head, d_model, n_batch, n_head, n_kv_head, n_layer, n_seq
+from symflops.notation import d_ff, d_head, d_model, n_batch, n_head, n_kv_head, n_layer, n_seq, n_vocab
 from symflops.training.activations import Kept, activation_bytes, by_operation, kept
 from symflops.training.checkpoints import FULL, NONE, SCHEMES, SELECTIVE, best_every, memory, scheme
 
@@ -79,7 +79,7 @@ def autograd(run: Callable[[], object], parameters: set[int]) -> dict[str, int]:
         run()
     found = {"values": 0, "masks": 0, "statistics": 0}
     for tensor in held.values():
-        kind = "masks" if tensor.dtype == torch.bool else "statistics" if tensor.shape[-1] == 1 else "values"
+        kind = "masks" if tensor.dtype == torch.bool else "statistics" if tensor.shape[-1:] == (1,) else "values"
         found[kind] += tensor.untyped_storage().nbytes()
     return found
 
@@ -224,3 +224,16 @@ def test_recomputed_layers_run_once_more() -> None:
     assert expand(FULL.recomputed(layer) - n_layer * Recomputed(layer_of_korthikanti())) != 0  # term by term
     again = flops(FULL.recomputed(layer), "torch", "training").expr - flops(layer, "torch", "training").expr
     assert expand(again - flops(layer, "torch").expr) == 0
+
+
+def test_the_loss_keeps_a_row_of_the_vocabulary_for_each_token() -> None:
+    import torch
+    from symflops.training.loss import cross_entropy
+    from symflops.training.loss import kept as kept_by_loss
+
+    logits, targets = torch.randn(2, 8, 50, requires_grad=True), torch.randint(50, (2, 8))
+    run = lambda: torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())  # noqa: E731
+    found = autograd(run, set())["values"]
+    sizes = {n_batch: 2, n_seq: 8, n_vocab: 50}
+    own = Add(*(each.bytes for each in kept_by_loss(cross_entropy(network("gpt2"))))).subs(sizes)
+    assert found == own + 4  # torch keeps the sum of the weights of classes, one number

@@ -35,7 +35,8 @@ class Plan(Page):
     """An answer to what something takes.
 
     ``binding`` names the constraint that decides; ``steps`` derive the closed forms, ``sections`` hold tables beside
-    the results, ``chosen`` is what was given by name, ``sources`` are the citations.
+    the results, ``chosen`` is what was given by name, ``sources`` are the citations. ``holds`` says whether it can be
+    done: whether what it takes is there.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plan(Page):
     sections: tuple[Section, ...] = ()
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    holds: bool = True
 
     def result(self, name: str) -> Quantity:
         """A result by its name."""
@@ -83,6 +85,7 @@ class Plan(Page):
             "inputs": {**self.chosen, **{each.name: each.as_json() for each in self.inputs}},
             "results": {each.name: each.as_json() for each in self.results},
             "binding": self.binding,
+            "holds": self.holds,
             "formula": {each.name: str(each.formula) for each in self.results if each.formula is not None},
             "steps": [step.as_json() for step in self.steps],
             "sections": [section.as_json() for section in self.sections],

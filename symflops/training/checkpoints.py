@@ -59,12 +59,12 @@ def _outside_recomputed(node: Expr, chosen: Callable[[Expr], bool], change: Call
 
 def _layers(network: Expr) -> Expr:
     """All layers computed again, and nothing outside of them."""
-    return Add(*(_layer(term) for term in Add.make_args(expand(network))))
-
-
-def _layer(term: Expr) -> Expr:
-    nodes, rest = sift(Mul.make_args(term), lambda factor: factor.has(Node), binary=True)
-    return Mul(*rest, Recomputed(*nodes)) if _stacked(Mul(*rest)) else term
+    found: dict[Expr, list[Expr]] = {}
+    for term in Add.make_args(expand(network)):
+        nodes, rest = sift(Mul.make_args(term), lambda factor: factor.has(Node), binary=True)
+        found.setdefault(Mul(*rest), []).append(Mul(*nodes))
+    layers = ((times, Add(*nodes)) for times, nodes in found.items())
+    return Add(*(times * (Recomputed(layer) if _stacked(times) else layer) for times, layer in layers))
 
 
 def _stacked(times: Expr) -> bool:

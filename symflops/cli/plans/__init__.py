@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from symflops.cli.plans.inference import inference
+from symflops.cli.plans.largest import largest
+from symflops.cli.plans.memory import memory
 from symflops.cli.plans.train import train
 
 
@@ -13,5 +15,5 @@ def plan() -> None:
     """Days, devices, bytes, the largest model: solved for whichever is unknown."""
 
 
-for command in (inference, train):
+for command in (inference, largest, memory, train):
     plan.add_command(command)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from symflops.cli.plans import options as own
 from symflops.errors import SymflopsError
+
+if TYPE_CHECKING:
+    from symflops.architectures.architecture import Attention
 
 
 @click.command()
@@ -16,6 +21,7 @@ from symflops.errors import SymflopsError
 @click.option("--new", default="256", metavar="T", help="Tokens that are made after it (default 256).")
 @click.option("--batch", metavar="B", help="Sequences that are served together (default: as many as fit).")
 @own.dtype
+@own.attention
 @click.option("--weights", default="bf16", metavar="FORMAT", help="Format of the weights in memory (bf16).")
 @click.option("--cache", default="bf16", metavar="FORMAT", help="Format of the cache (bf16).")
 @own.printed
@@ -27,18 +33,19 @@ def inference(
     new: str,
     batch: str | None,
     dtype: str,
+    attention: Attention,
     weights: str,
     cache: str,
     symbolic: bool,
     form: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """The cache, the largest batch, the least time of prefill and of a step of decoding, and what binds them."""
     from symflops.plans.inference import Serving
     from symflops.plans.inference import inference as plan_of
     from symflops.training.hardware import device as device_of
 
-    model = own.named(name)
+    model = own.named(name, attention)
     if model is None or device is None:
         raise SymflopsError("plan inference needs --model and --device, such as --model llama3-8b --device h100")
     numbers = {"--prompt": prompt, "--new": new, "--count": count}
@@ -54,4 +61,4 @@ def inference(
         weights=weights,
         cache=cache,
     )
-    own.show(plan_of(asked), symbolic, form, as_json)
+    return own.show(plan_of(asked), symbolic, form, as_json)

@@ -24,6 +24,10 @@ _PRINTED = (
 )
 device = click.option("--device", metavar="NAME", help="h100, a100, mi300x, tpu-v5p, … or this, which is measured.")
 model = click.option("--model", "name", metavar="NAME", help="A model by name, or a config.json.")
+optimizer = click.option("--optimizer", default="adamw", metavar="NAME", help="sgd, adamw (default), lion, muon, …")
+precision = click.option(
+    "--precision", default="mixed-bf16", metavar="NAME", help="fp32, amp-bf16, mixed-bf16 (default), …"
+)
 dtype = click.option("--dtype", default="bf16", metavar="FORMAT", help="Format of the matmuls' operands (bf16).")
 attention = click.option(
     "--attention", default="flash", type=click.Choice(["eager", "flash", "absorbed"]), help="How the core runs (flash)."
@@ -76,10 +80,11 @@ def named(name: str | None, attention: Attention = "eager") -> Architecture | No
     return None if name is None else architecture(name, attention)
 
 
-def show(plan: Plan, symbolic: bool, form: str | None, as_json: bool) -> None:
-    """Print a plan: its figures, or, symbolic, its closed forms."""
+def show(plan: Plan, symbolic: bool, form: str | None, as_json: bool) -> int:
+    """Print a plan: its figures, or, symbolic, its closed forms. The exit code: 1 where it takes more than is there."""
     from symflops.render import known_format, render_document
 
     shape = known_format("json" if as_json else form or ("latex" if symbolic else "text"))
     document = plan.symbolic() if symbolic else plan.document()
     click.echo(render_document(document, shape).rstrip())
+    return 0 if plan.holds else 1

@@ -43,7 +43,7 @@ def train(
     symbolic: bool,
     form: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """How long a training takes, or what else of it is not given: --days, --count, --mfu, --tokens or --params."""
     from symflops.conventions import TORCH
     from symflops.conventions import convention as convention_of
@@ -72,4 +72,4 @@ def train(
         price=own.exact("--price", price),
         convention=convention_of(convention or TORCH),
     )
-    own.show(plan_of(asked), symbolic, form, as_json)
+    return own.show(plan_of(asked), symbolic, form, as_json)
