@@ -125,7 +125,7 @@ def elementwise(*updates: tuple[str, str, Expr]) -> Step:
     ``[whole]`` are all axes of the parameter, the last two of them ``row`` and ``column``; ``[rows]`` and ``[columns]``
     leave one of these out, ``[batch]`` both, ``[once]`` all.
 
-    >>> m, g = Symbol("m"), Symbol("g")
+    >>> from sympy.abc import g, m
     >>> sum_of = elementwise(("sum", "m[whole] g[whole] -> m_new[whole]", m + g))
     >>> flops(sum_of((Integer(3), Integer(5))), "all-operations")
     15 FLOP (all-operations)

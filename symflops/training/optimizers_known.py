@@ -71,10 +71,6 @@ _CODES = (
 _SQUARED = _G**2
 
 
-def _rms(value: Expr) -> Expr:
-    return sqrt(Mean(value**2, "row", "column"))
-
-
 _FACTORED = (
     ("row_var", "r[rows] g[whole] -> r_new[rows]", _B2 * _ROW + (1 - _B2) * Mean(_SQUARED, "column")),
     ("col_var", "c[columns] g[whole] -> c_new[columns]", _B2 * _COL + (1 - _B2) * Mean(_SQUARED, "row")),
@@ -89,15 +85,17 @@ _VECTOR = (
 
 
 def _clipped(*axes: str) -> tuple[tuple[str, str, Expr], ...]:
-    """Shazeer and Stern 2018, sections 6 and 8: the update's mean square is clipped, the rate is the parameter's."""
-    means = {name: sqrt(Mean(each**2, *axes)) for name, each in (("u", _U), ("p", _P))}
-    sign = "batch" if len(axes) == 2 else "once"
+    """Shazeer and Stern 2018, sections 6 and 8: the update's mean square is clipped, the rate is the parameter's.
+
+    Of a tensor of more than two axes, each matrix of the last two by itself.
+    """
+    of_update, of_parameter = (sqrt(Mean(each**2, *axes)) for each in (_U, _P))
+    rest = "batch" if len(axes) == 2 else "once"
     return (
-        ("clipping", f"u[whole] -> peak[{sign}]", Max(means["u"], 1)),
-        ("rate", f"p[whole] -> scale[{sign}]", Max(means["p"], _EPSILON)),
-        ("update", f"p[whole] u[whole] peak[{sign}] scale[{sign}] -> p_new[whole]",
-         _KEPT - _RATE * _SCALE / _PEAK * _U),
-    )  # fmt: skip
+        ("clipping", f"u[whole] -> peak[{rest}]", Max(of_update, 1)),
+        ("rate", f"p[whole] peak[{rest}] -> scale[{rest}]", _RATE * Max(of_parameter, _EPSILON) / _PEAK),
+        ("update", f"p[whole] u[whole] scale[{rest}] -> p_new[whole]", _KEPT - _SCALE * _U),
+    )
 
 
 _FIRST = ("exp_avg", "m[whole] u[whole] -> m_new[whole]", _B1 * _M + (1 - _B1) * _U)

@@ -1,0 +1,367 @@
+"""Model state against real tensors: models of transformers on a CPU after a step, files on disk, and planted faults."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sympy import Expr, Integer, Piecewise, ceiling
+
+from symflops import Architecture, architecture
+from symflops.errors import UnknownName
+from symflops.layers.lora import frozen, with_lora
+from symflops.measures import params, trainable_params
+from symflops.notation import n_layer
+from symflops.render import FORMATS
+from symflops.training.formats_known import number_format
+from symflops.training.optimizers import Rule, State
+from symflops.training.optimizers_known import OPTIMIZERS, STEP
+from symflops.training.precision import PRECISIONS, Held, precision
+from symflops.training.state import ModelState, model_state
+from symflops.training.tensors import count, tensors
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from torch import Tensor, nn  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
+from symflops.tracing.models import build  # noqa: E402
+
+_LLAMA = {
+    "model_type": "llama", "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 3,
+    "hidden_size": 36, "intermediate_size": 33, "vocab_size": 41, "max_position_embeddings": 16,
+}  # fmt: skip
+CONFIGS: dict[str, dict[str, Any]] = {
+    "gpt2": {"model_type": "gpt2", "n_layer": 2, "n_head": 3, "n_embd": 24, "vocab_size": 41, "n_positions": 16},
+    "llama": _LLAMA,
+    "llama, tied, biases": {**_LLAMA, "attention_bias": True, "tie_word_embeddings": True},
+    "mixtral": {
+        "model_type": "mixtral", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "hidden_size": 24, "intermediate_size": 20, "vocab_size": 41, "num_local_experts": 4, "num_experts_per_tok": 2,
+    },
+}  # fmt: skip
+DENSE = [name for name in CONFIGS if name != "mixtral"]
+
+
+def muon(parameters: dict[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
+    """Muon for matrices of hidden layers, AdamW for the rest, as its author says."""
+    outer = ("wte", "wpe", "embed", "lm_head")
+    hidden = [each for name, each in parameters.items() if each.ndim == 2 and not any(word in name for word in outer)]
+    rest = [each for each in parameters.values() if not any(each is other for other in hidden)]
+    return [torch.optim.Muon(hidden), *([torch.optim.AdamW(rest)] if rest else [])]
+
+
+def one(make: Callable[..., torch.optim.Optimizer], **more: Any) -> Callable[..., list[torch.optim.Optimizer]]:
+    return lambda parameters: [make(list(parameters.values()), lr=1e-3, **more)]
+
+
+TORCH: dict[str, Callable[[dict[str, nn.Parameter]], list[torch.optim.Optimizer]]] = {
+    "sgd": one(torch.optim.SGD),
+    "momentum": one(torch.optim.SGD, momentum=0.9),
+    "nesterov": one(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "adagrad": one(torch.optim.Adagrad),
+    "rmsprop": one(torch.optim.RMSprop),
+    "adam": one(torch.optim.Adam),
+    "adamw": one(torch.optim.AdamW),
+    "amsgrad": one(torch.optim.Adam, amsgrad=True),
+    "adafactor": one(torch.optim.Adafactor),
+    "muon": muon,
+}
+
+
+class Trained:
+    """A real model after one step."""
+
+    def __init__(self, module: nn.Module, name: str, dtype: torch.dtype = torch.float32) -> None:
+        self.module = module.to(dtype)
+        backward(self.module)
+        self.trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
+        self.optimizers = TORCH[name](self.trained)
+        for each in self.optimizers:
+            each.step()
+
+    @property
+    def states(self) -> list[Tensor]:
+        found = (state.values() for each in self.optimizers for state in each.state.values())
+        return [each for values in found for each in values if isinstance(each, Tensor)]
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        parameters = list(self.module.parameters())
+        return {
+            "parameters": size(parameters),
+            "gradients": size(each.grad for each in parameters if each.grad is not None),
+            "optimizer": size(self.states),
+        }
+
+
+def size(tensors_: Iterable[Tensor]) -> int:
+    return sum(each.nbytes for each in tensors_)
+
+
+def backward(module: nn.Module) -> None:
+    tokens = torch.arange(16).reshape(2, 8) % 41
+    module(tokens, use_cache=False).logits.float().pow(2).mean().backward()
+
+
+def real(config: str) -> nn.Module:
+    torch.manual_seed(0)
+    return build(CONFIGS[config], device="cpu").module
+
+
+def at(model: Architecture, found: ModelState) -> dict[str, int]:
+    return {part: int(model.at(found.bytes_of(part))) for part in ("parameters", "gradients", "optimizer")}
+
+
+@pytest.mark.parametrize(("config", "name"), list(itertools.product(DENSE, TORCH)))
+def test_every_byte_is_torch_s(config: str, name: str) -> None:
+    model = architecture(CONFIGS[config])
+    assert at(model, model_state(model, name)) == Trained(real(config), name).bytes
+
+
+@pytest.mark.parametrize("name", ["momentum", "adamw", "adafactor", "muon"])
+def test_everything_in_bfloat16(name: str) -> None:
+    model = architecture(CONFIGS["gpt2"])
+    assert at(model, model_state(model, name, "bf16")) == Trained(real("gpt2"), name, torch.bfloat16).bytes
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "amsgrad"])
+def test_experts_that_are_stacked_have_fewer_counters(name: str) -> None:
+    """transformers keeps the experts of a layer as two tensors; the declared ones are two for each expert."""
+    model, trained = architecture(CONFIGS["mixtral"]), Trained(real("mixtral"), name)
+    found = at(model, model_state(model, name))
+    counters = 4 * 2 * 2 * (4 - 1) if STEP in OPTIMIZERS[name].rules[0].states else 0
+    assert found == {**trained.bytes, "optimizer": trained.bytes["optimizer"] + counters}
+    tensors_ = int(model.at(count(tensors(model.network))))
+    assert tensors_ - 2 * 2 * (4 - 1) == len(list(trained.module.parameters()))
+
+
+class Adapted(nn.Module):
+    """A linear layer with an adapter beside it."""
+
+    def __init__(self, base: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.base = base
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.base(x) + self.up(self.down(x))
+        return y
+
+
+def adapted(rank: int) -> nn.Module:
+    module = real("llama").requires_grad_(False)
+    for layer in module.model.layers:  # type: ignore[union-attr]
+        attention = layer.self_attn  # type: ignore[union-attr]
+        attention.q_proj, attention.v_proj = Adapted(attention.q_proj, rank), Adapted(attention.v_proj, rank)
+    return module
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_adapters_alone_have_gradients_and_states(name: str) -> None:
+    model, rank = architecture(CONFIGS["llama"]), 5
+    found = model_state(with_lora(model.network, rank), name)
+    assert at(model, found) == Trained(adapted(rank), name).bytes
+    assert at(model, found)["gradients"] == 4 * int(model.at(trainable_params(found.network)))
+
+
+FAULTS: dict[str, Rule] = {
+    "no counter": Rule((State("exp_avg"), State("exp_avg_sq")), OPTIMIZERS["adam"].rules[0].step),
+    "one moment": Rule((STEP, State("exp_avg")), OPTIMIZERS["adam"].rules[0].step),
+    "rows alone": Rule((STEP, State("exp_avg"), State("exp_avg_sq", "rows")), OPTIMIZERS["adam"].rules[0].step),
+    "float64": Rule(
+        (STEP, State("exp_avg"), State("exp_avg_sq", form=number_format("fp64"))), OPTIMIZERS["adam"].rules[0].step
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_declaration_of_states_is_found(fault: str) -> None:
+    model = architecture(CONFIGS["gpt2"])
+    wrong = replace(OPTIMIZERS["adam"], rules=(FAULTS[fault],))
+    trained = Trained(real("gpt2"), "adam").bytes
+    assert at(model, model_state(model, wrong))["optimizer"] != trained["optimizer"]
+    assert at(model, model_state(model, "adam"))["optimizer"] == trained["optimizer"]
+
+
+def test_a_wrong_precision_and_a_forgotten_freeze_are_found() -> None:
+    model, trained = architecture(CONFIGS["llama"]), Trained(adapted(5), "adam").bytes
+    whole = model_state(with_lora(model.network, 5), "adam")
+    everything = replace(precision("fp32"), held=tuple(replace(each, of="all") for each in precision("fp32").held))
+    assert at(model, replace(whole, precision=everything))["gradients"] != trained["gradients"]
+    assert at(model, replace(whole, precision=precision("bf16"))) != trained
+
+
+class Casts(TorchDispatchMode):
+    """The bytes of copies that are made of parameters."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.owned = {each.data_ptr() for each in module.parameters()}
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default and args[0].data_ptr() in self.owned:
+            self.bytes += result.nbytes
+        return result
+
+
+def cast(module: nn.Module) -> int:
+    with Casts(module) as casts, torch.autocast("cpu", torch.bfloat16):
+        tokens = torch.arange(16).reshape(2, 8) % 41
+        module(tokens, use_cache=False)
+    return casts.bytes
+
+
+@pytest.mark.parametrize("config", DENSE)
+def test_copies_that_autocast_caches_are_those_it_makes(config: str) -> None:
+    model = architecture(CONFIGS[config])
+    copies = {each.name: each.bytes for each in model_state(model, "adam", "amp-bf16").kept}["cached copy"]
+    assert int(model.at(copies)) == cast(real(config))
+
+
+def test_what_a_scaler_keeps() -> None:
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(torch.ones(()))
+    kept = [each for each in vars(scaler).values() if isinstance(each, Tensor)]
+    assert size(kept) == sum(each.count * each.form.bytes for each in precision("amp-fp16").held if each.of == "model")
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("mixed-fp16", torch.float16), ("mixed-bf16", torch.bfloat16)])
+def test_main_parameters_in_float32(name: str, dtype: torch.dtype) -> None:
+    """A loop of one's own: half the precision in the model, torch's Adam on copies."""
+    model, module = architecture(CONFIGS["gpt2"]), real("gpt2").to(dtype)
+    backward(module)
+    main = [nn.Parameter(each.detach().float()) for each in module.parameters()]
+    for copy, each in zip(main, module.parameters(), strict=True):
+        assert each.grad is not None
+        copy.grad = each.grad.float()
+    chosen = torch.optim.Adam(main)
+    chosen.step()
+    states = (each for state in chosen.state.values() for each in state.values())
+    gradients = size(each.grad for each in module.parameters() if each.grad is not None)
+    expected = {"parameters": size(module.parameters()), "gradients": gradients, "optimizer": size([*main, *states])}
+    assert at(model, model_state(model, "adam", name)) == expected
+
+
+def written(given: Any) -> tuple[int, int, int]:
+    """A file as torch.save writes it: its size, its tensors' bytes, how many there are."""
+    file = io.BytesIO()
+    torch.save(given, file)
+    stored = [each for each in zipfile.ZipFile(file).infolist() if "/data/" in each.filename]
+    return len(file.getvalue()), sum(each.file_size for each in stored), len(stored)
+
+
+HEADERS, PER_TENSOR = 4096, 1024
+"""A zip record for each tensor: two headers with its name, an offset that is a multiple of 64, and its pickled key."""
+
+
+@pytest.mark.parametrize(("config", "name"), list(itertools.product(DENSE, ["adam", "adafactor", "muon"])))
+def test_files_hold_the_closed_form_and_little_else(config: str, name: str) -> None:
+    model, trained = architecture(CONFIGS[config]), Trained(real(config), name)
+    found = at(model, model_state(model, name))
+    whole, held, number = written(trained.module.state_dict())
+    assert held == found["parameters"] and 0 < whole - held < HEADERS + PER_TENSOR * number
+    saved = [written(each.state_dict()) for each in trained.optimizers]
+    assert sum(each[1] for each in saved) == found["optimizer"]
+    assert all(0 < whole - held < HEADERS + PER_TENSOR * number for whole, held, number in saved)
+
+
+ADAM = {
+    "fp32": 4 + 4 + 4 + 4, "tf32": 16, "mixed-fp16": 2 + 2 + 4 + 4 + 4, "mixed-bf16": 16,
+    "mixed-bf16-fp32-gradients": 2 + 4 + 4 + 4 + 4, "mixed-fp16-both-gradients": 2 + 2 + 4 + 4 + 4 + 4, "bf16": 8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("scheme", "expected"), ADAM.items())
+def test_bytes_for_each_parameter(scheme: str, expected: int) -> None:
+    assert model_state("gpt2", "adam", scheme).per_parameter == expected
+    assert model_state("llama3-8b", "lion", scheme).per_parameter == expected - (2 if scheme == "bf16" else 4)
+
+
+def test_bytes_for_each_parameter_are_zero_s_and_megatron_s() -> None:
+    from derivations.zero2020 import HELD
+
+    assert model_state("gpt2-xl", "adam", "mixed-fp16").per_parameter == sum(each.bytes for each in HELD)
+    megatron = {"mixed-fp16-both-gradients": 20, "mixed-bf16-fp32-gradients": 18, "fp32": 16}
+    assert {name: model_state("gpt2", "adam", name).per_parameter for name in megatron} == megatron
+
+
+def test_float8_keeps_two_copies_and_histories() -> None:
+    model = architecture(CONFIGS["llama"])
+    found = model_state(model, "adam", "fp8")
+    kept = {each.name: int(model.at(each.bytes)) for each in found.kept}
+    linear = [each for name, each in real("llama").named_parameters() if "proj" in name]
+    assert kept["weight in 8 bits"] == kept["its transpose in 8 bits"] == sum(each.numel() for each in linear)
+    assert kept["history of largest values"] == len(linear) * 5 * 1024 * 4
+    assert kept["scales"] == len(linear) * 5 * 2 * 4
+    assert found.precision.moments is number_format("fp32")
+
+
+def test_frozen_parameters_cost_what_they_are_stored_in() -> None:
+    network = architecture("gpt2").network
+    for name, scheme in itertools.product(OPTIMIZERS, ["fp32", "amp-bf16", "mixed-bf16"]):
+        found = model_state(frozen(network), name, scheme)
+        stored = next(each.form.bytes for each in precision(scheme).held if each.name == "parameter")
+        assert found.bytes == int(stored) * params(network).expand() and found.counters == 0
+
+
+def by_hand(model: Architecture) -> int:
+    """8-bit Adam's states of GPT-2, tensor by tensor."""
+    total = 0
+    shapes = [each.shape for each in build(dict(model.config), device="meta").module.parameters()]
+    for shape in shapes:
+        number = shape.numel()
+        total += 2 * (4 * number if number < 4096 else number + 4 * -(-number // 256))
+    return total
+
+
+def test_eight_bit_states_of_a_released_model() -> None:
+    model = architecture("gpt2")
+    found = model_state(model, "adam-8bit", "fp32")
+    assert int(model.at(found.bytes_of("optimizer"))) == by_hand(model)
+    assert found.bytes.has(Piecewise) and found.bytes.has(ceiling)
+
+
+@pytest.mark.parametrize(("name", "scheme"), [*itertools.product(["adam", "muon"], PRECISIONS), ("adam-8bit", "fp32")])
+def test_pages_and_steps(name: str, scheme: str) -> None:
+    found = model_state("gpt2", name, scheme)
+    for form in FORMATS:
+        assert found.show(form)
+    given = json.loads(found.show("json"))
+    assert given["bytes_at_sizes"] == found.at_sizes == sum(each["bytes_at_sizes"] for each in given["kept"])
+    assert sum((each.bytes for each in found.kept), Integer(0)).expand() == found.bytes
+    assert all(step.expression == found.bytes for step in found.steps())
+
+
+def test_a_network_has_a_state_without_sizes() -> None:
+    network: Expr = n_layer * architecture("gpt2").network
+    found = model_state(network, "adam")
+    assert found.per_parameter == 16 and found.model is None and "N" in found.show()
+    assert model_state(Integer(0), "adam").bytes == 0
+    assert model_state(with_lora(architecture("llama3-8b").network, 8), "adam", "bf16").show()
+
+
+def test_a_value_that_is_kept_is_a_line() -> None:
+    """An average of the weights: one more value in the data, and nothing else."""
+    average = Held("average", "optimizer", number_format("fp32"), "trained")
+    scheme = replace(precision("fp32"), held=(*precision("fp32").held, average))
+    assert model_state("gpt2", "adam", scheme).per_parameter == 20
+
+
+def test_bad_input() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'mixed-bf16'"):
+        model_state("gpt2", "adam", "mixed-bf61")
+    with pytest.raises(UnknownName, match="unknown optimizer"):
+        model_state("gpt2", "adams-family")
+    with pytest.raises(UnknownName):
+        model_state("gpt-2000")
