@@ -34,7 +34,7 @@ class Use:
 
     ``copies`` of its parameters are stored, of which ``active`` serve one token; it ``runs`` so often, and ``reruns``
     in the backward pass. What ``kept`` of the runs leave for the backward pass is saved, not computed again.
-    ``segment`` is its path inside of the outermost recomputed network that it is in, if any.
+    ``segment`` is the outermost recomputed network that it is in, or 0.
     """
 
     operation: Operation
@@ -44,7 +44,7 @@ class Use:
     runs: Expr = S.One
     reruns: Expr = S.Zero
     kept: Expr = S.One
-    segment: str = ""
+    segment: Expr = S.Zero
 
     def times(self, factor: Expr) -> Use:
         """The same, ``factor`` times."""
@@ -124,7 +124,7 @@ class Recomputed(Wrapper):
     """Activation checkpointing: what is inside runs once more in the backward pass."""
 
     def change(self, use: Use) -> Use:
-        return replace(use, reruns=use.reruns + use.runs, kept=S.Zero, segment=use.path)
+        return replace(use, reruns=use.reruns + use.runs, kept=S.Zero, segment=self.body)
 
 
 class Once(Wrapper):

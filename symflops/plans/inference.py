@@ -21,7 +21,6 @@ from sympy import Add, Expr, Integer, Symbol, expand
 from symflops.architectures import Architecture
 from symflops.conventions import TORCH
 from symflops.derivation import Section
-from symflops.documents import Table
 from symflops.measures import flops, params
 from symflops.networks import uses
 from symflops.notation import n_batch, n_past, n_query
@@ -33,9 +32,7 @@ from symflops.serving import cache_bytes
 from symflops.steps import Step
 from symflops.training.formats_known import number_format
 from symflops.training.hardware import Device
-from symflops.training.roofline import roofline
-
-_ROWS = 12
+from symflops.training.roofline import roofline, table
 
 
 @dataclass(frozen=True)
@@ -225,14 +222,7 @@ def _table(asked: Serving, batch: int) -> Section:
     network = asked.model.step.subs(n_query, Integer(1))
     rows = roofline(asked.model, asked.device, asked.form, network, n_batch=batch, n_past=asked.prompt + asked.new - 1,
                     n_seq=asked.prompt + asked.new)  # fmt: skip
-    longest = sorted((row for row in rows if row.seconds), key=lambda row: -row.seconds)[:_ROWS]
-    shown = tuple(
-        (row.path, f"{float(row.flops):.3e}", f"{float(row.bytes):.3e}", f"{float(row.intensity):.3g}",
-         f"{float(row.seconds / asked.count) * 10**6:.3g}", row.bound)
-        for row in longest
-    )  # fmt: skip
-    head = ("operation", "FLOPs", "bytes", "FLOP/byte", "least µs", "bound")
-    return Section("A step, each operation as a kernel of its own", (Table("", head, shown),))
+    return Section("A step, each operation as a kernel of its own", (table(rows, asked.count),))
 
 
 __all__ = ["Serving", "inference"]

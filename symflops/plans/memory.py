@@ -33,7 +33,7 @@ from symflops.training.hardware import Device
 from symflops.training.loss import cross_entropy
 from symflops.training.loss import kept as kept_by_loss
 from symflops.training.optimizers import Optimizer, optimizer
-from symflops.training.precision import Precision, precision
+from symflops.training.precision import Precision
 from symflops.training.state import ModelState, model_state
 
 SHARDED: Mapping[str, frozenset[str]] = {

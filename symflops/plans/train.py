@@ -20,6 +20,8 @@ from sympy import Expr, Symbol, expand
 
 from symflops.architectures import Architecture
 from symflops.conventions import TORCH, Convention
+from symflops.derivation import Section
+from symflops.documents import Prose
 from symflops.measures import flops
 from symflops.notation import n_batch, n_device, n_param, n_seq, n_token
 from symflops.plans.plan import Plan
@@ -30,6 +32,7 @@ from symflops.render.readable import readable
 from symflops.steps import Step, WrongStep
 from symflops.training.checkpoints import NONE, Scheme
 from symflops.training.hardware import Device
+from symflops.training.roofline import roofline, table, total
 
 WORK = Relation(C, C_TOKEN * n_token, "so many FLOPs for each token")
 TIME = Relation(C, SECONDS_A_DAY * n_device * PEAK * MFU * DAYS, "devices compute a share of their peak all day")
@@ -92,6 +95,7 @@ def train(asked: Training) -> Plan:
         _binding(asked, found),
         _steps(asked, relations, found),
         chosen=_chosen(asked),
+        sections=tuple(_rooflines(asked)),
         notes=tuple(_notes(asked, found)),
         sources=tuple(_sources(asked)),
     )
@@ -236,6 +240,20 @@ def _solution(symbol: Symbol, form: Expr, by: Relation) -> Step:
     if not equal(by.left.subs(symbol, form), by.right.subs(symbol, form)):
         raise WrongStep(f"{symbol} = {form} does not solve {by.left} = {by.right}")
     return Step(symbol.name, form, f"{by.left} = {by.right} solved for {symbol}")
+
+
+def _rooflines(asked: Training) -> Iterator[Section]:
+    """The operations of one sequence's forward pass against the roofline, and the MFU that they allow."""
+    if asked.model is None or asked.device is None or asked.device.bandwidth is None:
+        return
+    length = asked.model.length(asked.seq)
+    rows = roofline(asked.model, asked.device, asked.form, asked.model.of_length(length), n_batch=1, n_seq=length)
+    ideal = sum(row.compute_seconds for row in rows)
+    text = (
+        f"Each as a kernel of its own, one sequence, forward: they take at least {float(total(rows)):.4g} s, so that "
+        f"at most {float(ideal / total(rows)):.3g} of the peak is reached, unless kernels are fused."
+    )
+    yield Section("The least time of each operation", (Prose(text), table(rows)))
 
 
 def _notes(asked: Training, found: Solved) -> Iterator[str]:

@@ -72,7 +72,7 @@ def kept(network: Expr, element_bytes: int | Expr = 2) -> tuple[Kept, ...]:
 
 
 def _alone(use: Use) -> bool:
-    return use.segment == use.operation.name
+    return bool(use.segment == use.operation)
 
 
 def _read(use: Use) -> tuple[Tensor, ...]:

@@ -22,11 +22,14 @@ from sympy import Expr, S
 from symflops.architectures import Architecture
 from symflops.conventions import TORCH
 from symflops.derivation import reading_position
+from symflops.documents import Table
 from symflops.measures import priced
 from symflops.networks import Use, uses
 from symflops.training.formats_known import number_format
 from symflops.training.hardware import Device
 
+ROWS = 12
+"""The most operations that a table shows."""
 Bound = Literal["compute", "memory", "nothing"]
 
 
@@ -83,6 +86,19 @@ def _row(
 def _at(model: Architecture, form: Expr, sizes: dict[str, int]) -> Fraction:
     found = model.at(form, **sizes)
     return Fraction(int(found.p), int(found.q))
+
+
+def table(rows: Iterable[Row], devices: int = 1) -> Table:
+    """The operations that take longest, of ``devices`` that share each."""
+    longest = sorted((row for row in rows if row.seconds), key=lambda row: -row.seconds)[:ROWS]
+    head = ("operation", "FLOPs", "bytes", "FLOP/byte", "least µs", "bound")
+    return Table("", head, tuple(_shown(row, devices) for row in longest))
+
+
+def _shown(row: Row, devices: int) -> tuple[str, ...]:
+    microseconds = row.seconds / devices * 10**6
+    numbers = (f"{float(row.flops):.3e}", f"{float(row.bytes):.3e}", f"{float(row.intensity):.3g}")
+    return (row.path, *numbers, f"{float(microseconds):.4g}", row.bound)
 
 
 def total(rows: Iterable[Row]) -> Fraction:

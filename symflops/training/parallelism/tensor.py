@@ -39,8 +39,8 @@ class Implementation:
 
     ``inputs``: operations that read one input share its gathering and the reduction of its gradient (``once``), or
     ``each`` has its own. ``gathered``: inputs gathered from split tokens are ``kept`` for the backward pass or gathered
-    ``again``. ``norms``: gradients of what every device computes with on its own tokens are ``reduced``, or left as
-    parts until an optimiser asks. ``loss``: all-reduces of one number for each token, by the cross entropy over a split
+    ``again``. ``norms``: gradients of what every device computes with on its own tokens are reduced ``together`` in a
+    step, or ``each`` when a sharding takes it, and else left in parts until an optimiser asks. ``loss``: all-reduces of one number for each token, by the cross entropy over a split
     vocabulary.
     """
 
@@ -48,18 +48,13 @@ class Implementation:
     source: str
     inputs: Literal["once", "each"] = "once"
     gathered: Literal["kept", "again"] = "kept"
-    norms: Literal["reduced", "left"] = "left"
+    norms: Literal["together", "each"] = "each"
     loss: int = 0
 
 
 _DTENSOR = "torch.distributed.tensor.parallel"
 MEGATRON = Implementation(
-    "megatron",
-    "Megatron-LM: arXiv:1909.08053, section 3; arXiv:2205.05198, section 4.2.2",
-    "once",
-    "again",
-    "reduced",
-    3,
+    "megatron", "Megatron-LM: arXiv:1909.08053, section 3; arXiv:2205.05198, section 4.2.2", "once", "again", "together", 3
 )
 DTENSOR = Implementation("dtensor", f"{_DTENSOR}, inputs prepared by PrepareModuleInput")
 DTENSOR_EACH = Implementation("dtensor each", f"{_DTENSOR}, ColwiseParallel alone", "each")
@@ -130,7 +125,9 @@ def _inputs(readers: Iterable[Share], code: Implementation) -> list[tuple[Use, E
     return list(found.values())
 
 
-def _of_input(use: Use, elements: Expr, layout: Layout, widths: Widths, code: Implementation) -> tuple[Message, ...]:
+def _of_input(
+    use: Use, elements: Expr, layout: Layout, widths: Widths, code: Implementation
+) -> tuple[Message, ...]:
     """The gradient of an input that all devices read, and the input itself where tokens are split."""
     width, size = widths.activations, use.runs * elements
     if layout.sequence == "whole":
@@ -145,11 +142,13 @@ def _of_input(use: Use, elements: Expr, layout: Layout, widths: Widths, code: Im
 
 def _of_norms(found: Iterable[Share], layout: Layout, widths: Widths, code: Implementation) -> tuple[Message, ...]:
     """Gradients of parameters that each device used on its own tokens: summed up once in a step."""
-    if layout.sequence == "whole" or code.norms == "left":
+    if layout.sequence == "whole" or (code.norms == "each" and "gradients" not in layout.kept_by.shared):
         return ()
     own = [each.use for each in found if each.use.operation.parameters and split_axis(each.whole.operation) is None]
+    tensors = Add(*(use.copies * len(use.operation.parameters) for use in own))
     elements = Add(*(use.copies * parameter.count for use in own for parameter in use.operation.parameters))
-    return _send("gradients of norms", "all_reduce", "step", Integer(1), elements, layout, widths.gradients)
+    when, times = {"together": ("step", Integer(1)), "each": ("backward", tensors)}[code.norms]
+    return _send("gradients of norms", "all_reduce", when, times, elements, layout, widths.gradients)
 
 
 def _of_loss(found: Iterable[Share], layout: Layout, code: Implementation) -> tuple[Message, ...]:
