@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from autograd_kept import autograd
 from sympy import Add, Expr, Integer, expand
 
 from derivations._korthikanti_layer import Rank, parts
@@ -61,27 +62,6 @@ def test_what_code_keeps_beside_has_a_closed_form(family: str, attention: str, r
 
 def layer_of_korthikanti() -> Expr:
     return Add(*parts(Rank()))
-
-
-def autograd(run: Callable[[], object], parameters: set[int]) -> dict[str, int]:
-    """Bytes of the storages that autograd saves, by dtype and whether they hold a number for each token."""
-    import torch
-    from torch.autograd.graph import saved_tensors_hooks
-
-    held: dict[int, torch.Tensor] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.untyped_storage().data_ptr() not in parameters:
-            held.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        run()
-    found = {"values": 0, "masks": 0, "statistics": 0}
-    for tensor in held.values():
-        kind = "masks" if tensor.dtype == torch.bool else "statistics" if tensor.shape[-1:] == (1,) else "values"
-        found[kind] += tensor.untyped_storage().nbytes()
-    return found
 
 
 @dataclass

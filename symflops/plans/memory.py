@@ -32,7 +32,8 @@ from symflops.training.checkpoints import NONE, Scheme, memory
 from symflops.training.hardware import Device
 from symflops.training.loss import cross_entropy
 from symflops.training.loss import kept as kept_by_loss
-from symflops.training.optimizers import Optimizer, optimizer
+from symflops.training.optimizers import Optimizer
+from symflops.training.optimizers_known import OPTIMIZERS
 from symflops.training.precision import Precision
 from symflops.training.state import ModelState, model_state
 
@@ -54,7 +55,7 @@ class Holding:
 
     model: Architecture
     precision: Precision
-    optimizer: Optimizer = optimizer("adamw")
+    optimizer: Optimizer = OPTIMIZERS["adamw"]
     batch: int = 1
     seq: int | None = None
     recompute: Scheme = NONE
