@@ -32,7 +32,7 @@ from symflops.serving import cache_bytes
 from symflops.steps import Step
 from symflops.training.formats_known import number_format
 from symflops.training.hardware import Device
-from symflops.training.roofline import roofline, table
+from symflops.training.roofline import Row, roofline, table
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def inference(asked: Serving) -> Plan:
     batch = largest if asked.batch is None else asked.batch
     if batch > largest:
         raise PlanError(f"{batch} sequences do not fit: {largest} do; give a smaller --batch or a larger --count")
+    rows = _rows(asked, batch)
     prefill, decode = _prefill(asked, forms, batch), _decode(asked, forms, batch)
     return Plan(
         "inference",
@@ -86,9 +87,10 @@ def inference(asked: Serving) -> Plan:
         tuple(_steps(forms)),
         {"model": asked.model.name, "device": asked.device.name, "dtype": asked.form, "weights": asked.weights,
          "cache": asked.cache},
-        (_table(asked, batch),),
+        (Section("A step, each operation as a kernel of its own", (table(rows, asked.count),)),),
         tuple(asked.model.notes),
         (asked.device.source, asked.model.source),
+        rows=rows,
     )  # fmt: skip
 
 
@@ -217,12 +219,11 @@ def _steps(forms: Forms) -> Iterator[Step]:
     yield Step("prefill", forms.prefill, "FLOPs of the prompts")
 
 
-def _table(asked: Serving, batch: int) -> Section:
-    """The operations of a step that take longest, each against the roofline."""
+def _rows(asked: Serving, batch: int) -> tuple[Row, ...]:
+    """The operations of a step, each against the roofline."""
     network = asked.model.step.subs(n_query, Integer(1))
-    rows = roofline(asked.model, asked.device, asked.form, network, n_batch=batch, n_past=asked.prompt + asked.new - 1,
+    return roofline(asked.model, asked.device, asked.form, network, n_batch=batch, n_past=asked.prompt + asked.new - 1,
                     n_seq=asked.prompt + asked.new)  # fmt: skip
-    return Section("A step, each operation as a kernel of its own", (table(rows, asked.count),))
 
 
 __all__ = ["Serving", "inference"]

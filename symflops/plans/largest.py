@@ -28,7 +28,7 @@ from symflops.training.checkpoints import NONE, Scheme
 from symflops.training.hardware import Device
 from symflops.training.optimizers import Optimizer, optimizer
 from symflops.training.precision import Precision, precision
-from symflops.training.state import model_state
+from symflops.training.state import matrix_state, model_state
 
 MEMORY = Symbol("memory", positive=True)
 _MULTIPLE = 64
@@ -67,8 +67,7 @@ def bytes_per_parameter(asked: Room) -> Expr:
 
     Raises `PlanError` for an optimiser whose states depend on shapes.
     """
-    matrix = linear("weight", d_model, d_ff, "feedforward")
-    found = model_state(matrix, asked.optimizer, asked.precision).per_parameter
+    found = matrix_state(asked.optimizer, asked.precision)
     if not found.is_Rational:
         raise PlanError(f"the states of {asked.optimizer.name} depend on shapes; give a --model whose shape is scaled")
     return found

@@ -2,6 +2,7 @@
 
 >>> from symflops.architectures import architecture
 >>> from symflops.training.hardware import device
+>>> from symflops.training.precision import precision
 >>> gpt2 = Holding(architecture("gpt2-xl", "flash"), precision("mixed-bf16"), batch=8, device=device("a100"))
 >>> found = held(gpt2)
 >>> [f"{name}: {found.result(name)}" for name in ("parameters", "gradients", "optimizer", "activations", "total")]
@@ -84,6 +85,8 @@ def held(asked: Holding) -> Plan:
         tuple(_notes(asked)),
         tuple(_sources(asked)),
         asked.device is None or total.value <= asked.device.needs("memory"),
+        tuple(forms),
+        _room(asked),
     )
 
 
@@ -94,6 +97,12 @@ _WHY = {
     "activations": "what the operations keep for the backward pass",
     "loss": "of the softmax over the vocabulary, and the targets",
 }
+
+
+def _room(asked: Holding) -> Quantity | None:
+    if asked.device is None:
+        return None
+    return Quantity("memory", f"memory of {asked.device.name}", number(asked.device.needs("memory")), "bytes")
 
 
 def _forms(asked: Holding) -> dict[str, Expr]:
@@ -120,6 +129,7 @@ def shared_parts(sharding: str) -> frozenset[str]:
 def activation_bytes(scheme: Precision) -> Expr:
     """Bytes of an activation: as autocast's copies of weights, else as the parameters.
 
+    >>> from symflops.training.precision import precision
     >>> activation_bytes(precision("amp-bf16")), activation_bytes(precision("fp32"))
     (2, 4)
     """

@@ -28,6 +28,7 @@ from symflops.derivation import Page
 from symflops.documents import Block, Document, Forms, Heading, Prose, Remarks, Section, Steps, Table
 from symflops.plans.quantities import Quantity
 from symflops.steps import Step
+from symflops.training.roofline import Row
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Plan(Page):
 
     ``binding`` names the constraint that decides; ``steps`` derive the closed forms, ``sections`` hold tables beside
     the results, ``chosen`` is what was given by name, ``sources`` are the citations. ``holds`` says whether it can be
-    done: whether what it takes is there.
+    done: whether what it takes is there. For pictures: ``parts`` are results that make up what is held, ``room`` what
+    there is, ``rows`` the operations against the roofline.
     """
 
     name: str
@@ -50,6 +52,9 @@ class Plan(Page):
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     holds: bool = True
+    parts: tuple[str, ...] = ()
+    room: Quantity | None = None
+    rows: tuple[Row, ...] = ()
 
     def result(self, name: str) -> Quantity:
         """A result by its name."""

@@ -12,58 +12,26 @@ Quantity(name='days', label='days', value=Fraction(..., ...), unit='days', formu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
-from sympy import Expr, Symbol, expand
+from sympy import Expr, Symbol
 
 from symflops.architectures import Architecture
 from symflops.conventions import TORCH, Convention
-from symflops.derivation import Section
-from symflops.documents import Prose
-from symflops.measures import flops
-from symflops.notation import n_batch, n_device, n_param, n_seq, n_token
+from symflops.notation import n_device, n_param, n_token
 from symflops.plans.plan import Plan
-from symflops.plans.quantities import C_RUN, C_TOKEN, DAYS, MFU, PEAK, SECONDS_A_DAY, C, Number, Quantity, number
-from symflops.plans.relations import PlanError, Relation, Solved, at, solved
+from symflops.plans.quantities import C_TOKEN, DAYS, MFU, PEAK, SECONDS_A_DAY, C, Quantity, number
+from symflops.plans.relations import PlanError, Relation, Solved, solved
+from symflops.plans.train_results import follow, operations, rooflines, state
+from symflops.plans.training import Training, closed_form
 from symflops.proof import equal
-from symflops.render.readable import readable
 from symflops.steps import Step, WrongStep
-from symflops.training.checkpoints import NONE, Scheme
-from symflops.training.hardware import Device
-from symflops.training.roofline import roofline, table, total
 
 WORK = Relation(C, C_TOKEN * n_token, "so many FLOPs for each token")
 TIME = Relation(C, SECONDS_A_DAY * n_device * PEAK * MFU * DAYS, "devices compute a share of their peak all day")
 SIX_N = Relation(C_TOKEN, 6 * n_param, "2 for each parameter forward, 4 backward (Kaplan et al. 2020, section 2.1)")
-
-
-@dataclass(frozen=True)
-class Training:
-    """What is asked of a training; exactly as much as follows from the rest is None.
-
-    ``model``, or ``params`` where there is no architecture and a token takes 6 FLOPs for each; ``tokens`` in all, of
-    sequences of ``seq``; ``budget`` in FLOPs; ``device``, ``count`` of them, ``mfu`` in (0, 1], ``days``; ``form`` of
-    the matmuls' operands; ``peak`` in FLOP/s instead of the device's; ``recompute``; ``price`` of a device hour.
-    """
-
-    model: Architecture | None = None
-    params: Fraction | None = None
-    tokens: Fraction | None = None
-    budget: Fraction | None = None
-    device: Device | None = None
-    count: int | None = None
-    mfu: Fraction | None = None
-    days: Fraction | None = None
-    seq: int | None = None
-    form: str = "bf16"
-    peak: Fraction | None = None
-    recompute: Scheme = NONE
-    price: Fraction | None = None
-    convention: Convention = TORCH
-
-
 FLAGS: Mapping[Symbol, str] = {
     n_param: "--params", n_token: "--tokens", C: "--flops", n_device: "--count", MFU: "--mfu", DAYS: "--days",
     PEAK: "--device", C_TOKEN: "--model or --params",
@@ -86,18 +54,23 @@ def train(asked: Training) -> Plan:
     known, relations = _known(asked), _relations(asked)
     found = _whole_devices(solved(relations, known), relations, known)
     _refuse(found, relations, known)
-    results = (*_solved_for(found), *_follow(asked, found))
+    rows, held = operations(asked), tuple(state(asked, found))
+    least = next((each.value for each in held if each.name == "least_devices"), 1)
+    holds = found.values.get(n_device, Fraction(least)) >= least
+    results = (*_solved_for(found), *follow(asked, found), *held)
     return Plan(
         "train",
         f"Training {'a model' if asked.model is None else asked.model.name}",
         tuple(_quantity(symbol, value) for symbol, value in known.items()),
         results,
-        _binding(asked, found),
+        _binding(asked, found) if holds else f"memory: the model state alone takes {least} devices",
         _steps(asked, relations, found),
         chosen=_chosen(asked),
-        sections=tuple(_rooflines(asked)),
+        sections=tuple(rooflines(rows)),
+        rows=rows,
         notes=tuple(_notes(asked, found)),
         sources=tuple(_sources(asked)),
+        holds=holds,
     )
 
 
@@ -126,16 +99,6 @@ def _per_token(model: Architecture, seq: int | None, chosen: Convention) -> Frac
     length = model.length(seq)
     total = model.flops(1, length, chosen, "training").expr
     return Fraction(int(total.p), int(total.q)) / length
-
-
-def closed_form(network: Expr, chosen: Convention) -> Expr:
-    """The training FLOPs of one token, in the model's sizes.
-
-    >>> from symflops.architectures import architecture
-    >>> closed_form(architecture("gpt2").network, TORCH)
-    6*d_model*(2*n_layer*(d_ff + 2*d_model + n_seq) + n_vocab)
-    """
-    return readable(expand(flops(network, chosen, "training").expr / (n_batch * n_seq)))
 
 
 def _relations(asked: Training) -> tuple[Relation, ...]:
@@ -181,39 +144,6 @@ def _solved_for(found: Solved) -> Iterator[Quantity]:
         yield _quantity(symbol, found.values[symbol], formula)
 
 
-def _follow(asked: Training, found: Solved) -> Iterator[Quantity]:
-    """What else is asked of every training: speed, device hours, HFU, energy, cost."""
-    if DAYS not in found.values:
-        return
-    hours, rate = 24 * n_device * DAYS, n_device * PEAK * MFU / C_TOKEN
-    yield _followed("tokens_per_second", "tokens a second", rate, "tokens/s", found)
-    yield _followed("device_hours", "device hours", hours, "hours", found)
-    if asked.model is not None:
-        hfu = number(found.values[MFU] * _hardware_share(asked))
-        yield Quantity("hfu", "HFU", hfu, "1", MFU * C_RUN / C_TOKEN, "all FLOPs that run, recomputed ones too")
-    power = None if asked.device is None else asked.device.power
-    if power is not None:
-        energy = number(power * at(hours, found.values))
-        yield Quantity("energy", "energy of the devices at their power limit", energy, "Wh", Symbol("power") * hours)
-    if asked.price is not None:
-        cost = number(asked.price * at(hours, found.values))
-        yield Quantity("cost", "cost", cost, "of the price's currency", Symbol("price") * hours)
-
-
-def _followed(name: str, label: str, form: Expr, unit: str, found: Solved) -> Quantity:
-    return Quantity(name, label, number(at(form, found.values)), unit, form)
-
-
-def _hardware_share(asked: Training) -> Fraction:
-    """FLOPs that run over FLOPs of the model, which recomputation is no part of."""
-    assert asked.model is not None
-    length = asked.model.length(asked.seq)
-    network = asked.recompute.recomputed(asked.model.of_length(length))
-    run = asked.model.at(flops(network, TORCH, "training").expr, n_batch=1, n_seq=length)
-    own = asked.model.flops(1, length, asked.convention, "training").expr
-    return Fraction(int(run.p), int(run.q)) / Fraction(int(own.p), int(own.q))
-
-
 def _binding(asked: Training, found: Solved) -> str:
     if PEAK not in found.values:
         return "none: no device is named"
@@ -242,20 +172,6 @@ def _solution(symbol: Symbol, form: Expr, by: Relation) -> Step:
     return Step(symbol.name, form, f"{by.left} = {by.right} solved for {symbol}")
 
 
-def _rooflines(asked: Training) -> Iterator[Section]:
-    """The operations of one sequence's forward pass against the roofline, and the MFU that they allow."""
-    if asked.model is None or asked.device is None or asked.device.bandwidth is None:
-        return
-    length = asked.model.length(asked.seq)
-    rows = roofline(asked.model, asked.device, asked.form, asked.model.of_length(length), n_batch=1, n_seq=length)
-    ideal = sum(row.compute_seconds for row in rows)
-    text = (
-        f"Each as a kernel of its own, one sequence, forward: they take at least {float(total(rows)):.4g} s, so that "
-        f"at most {float(ideal / total(rows)):.3g} of the peak is reached, unless kernels are fused."
-    )
-    yield Section("The least time of each operation", (Prose(text), table(rows)))
-
-
 def _notes(asked: Training, found: Solved) -> Iterator[str]:
     if asked.model is not None:
         six = 6 * asked.model.params("active")
@@ -274,4 +190,4 @@ def _sources(asked: Training) -> Iterator[str]:
         yield asked.model.source
 
 
-__all__ = ["FLAGS", "SIX_N", "TIME", "WORK", "Number", "Training", "closed_form", "train"]
+__all__ = ["FLAGS", "SIX_N", "TIME", "WORK", "Training", "closed_form", "train"]

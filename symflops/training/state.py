@@ -22,8 +22,10 @@ from sympy import Add, Expr, S, Symbol, cancel, expand
 from symflops.architectures import Architecture, architecture
 from symflops.derivation import Page
 from symflops.documents import Block, Cell, Document, Heading, Prose, Steps, Table, prose
+from symflops.layers.linear import linear
 from symflops.measures import params, trainable_params
 from symflops.nodes import Node
+from symflops.notation import d_ff, d_model
 from symflops.steps import Step, start
 from symflops.training.optimizers import Kept, Optimizer, optimizer, states
 from symflops.training.precision import Precision, precision
@@ -166,6 +168,15 @@ class ModelState(Page):
 
     def _is_named(self, each: Kept) -> bool:
         return any(each.elements == whole for whole, _ in self._names()) and self._named(each.bytes) != each.bytes
+
+
+def matrix_state(optimiser: str | Optimizer = "adamw", scheme: str | Precision = "fp32") -> Expr:
+    """Bytes for each parameter of a matrix in a hidden layer: a number, or a closed form in its shape.
+
+    >>> matrix_state("adamw", "mixed-bf16"), matrix_state("lion", "bf16")
+    (16, 6)
+    """
+    return model_state(linear("weight", d_model, d_ff, "feedforward"), optimiser, scheme).per_parameter
 
 
 def model_state(

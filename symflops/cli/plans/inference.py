@@ -38,6 +38,7 @@ def inference(
     cache: str,
     symbolic: bool,
     form: str | None,
+    plot: str | None,
     as_json: bool,
 ) -> int:
     """The cache, the largest batch, the least time of prefill and of a step of decoding, and what binds them."""
@@ -61,4 +62,4 @@ def inference(
         weights=weights,
         cache=cache,
     )
-    return own.show(plan_of(asked), symbolic, form, as_json)
+    return own.show(plan_of(asked), symbolic, form, plot, as_json)

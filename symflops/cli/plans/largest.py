@@ -37,6 +37,7 @@ def largest(
     attention: Attention,
     symbolic: bool,
     form: str | None,
+    plot: str | None,
     as_json: bool,
 ) -> int:
     """The largest model that fits: by model state alone, or, with a --model whose shape is scaled, with activations."""
@@ -59,4 +60,4 @@ def largest(
         own.whole_or_none("--seq", seq),
         scheme(recompute),
     )
-    return own.show(plan_of(asked), symbolic, form, as_json)
+    return own.show(plan_of(asked), symbolic, form, plot, as_json)

@@ -39,6 +39,7 @@ def memory(
     sharding: str,
     symbolic: bool,
     form: str | None,
+    plot: str | None,
     as_json: bool,
 ) -> int:
     """Parameters, gradients, optimiser states, activations and loss of a training, and, on a --device, what fits."""
@@ -62,4 +63,4 @@ def memory(
         count=options.whole("--count", count),
         sharding=sharding,
     )
-    return own.show(held(asked), symbolic, form, as_json)
+    return own.show(held(asked), symbolic, form, plot, as_json)

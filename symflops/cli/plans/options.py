@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PRINTED = (
     click.option("--symbolic", is_flag=True, help="Print the closed forms with their derivation, as LaTeX by default."),
     click.option("--format", "form", metavar="FORMAT", help="text, markdown, latex, html or json."),
+    click.option("--plot", metavar="FILE", help="Draw into a .png or .svg too."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON."),
 )
 device = click.option("--device", metavar="NAME", help="h100, a100, mi300x, tpu-v5p, … or this, which is measured.")
@@ -80,9 +81,15 @@ def named(name: str | None, attention: Attention = "eager") -> Architecture | No
     return None if name is None else architecture(name, attention)
 
 
-def show(plan: Plan, symbolic: bool, form: str | None, as_json: bool) -> int:
+def show(plan: Plan, symbolic: bool, form: str | None, plot: str | None, as_json: bool) -> int:
     """Print a plan: its figures, or, symbolic, its closed forms. The exit code: 1 where it takes more than is there."""
     from symflops.render import known_format, render_document
+
+    if plot is not None:
+        from symflops.pictures import save
+        from symflops.plan_pictures import draw_plan
+
+        save(draw_plan(plan), plot)
 
     shape = known_format("json" if as_json else form or ("latex" if symbolic else "text"))
     document = plan.symbolic() if symbolic else plan.document()

@@ -22,6 +22,8 @@ from symflops.errors import SymflopsError
 @own.dtype
 @click.option("--peak", metavar="P", help="FLOP/s of a device in dense work, instead of the data sheet's.")
 @own.recompute
+@own.optimizer
+@own.precision
 @click.option("--price", metavar="X", help="Price of a device hour.")
 @options.convention
 @own.printed
@@ -38,10 +40,13 @@ def train(
     dtype: str,
     peak: str | None,
     recompute: str,
+    optimizer: str,
+    precision: str,
     price: str | None,
     convention: str | None,
     symbolic: bool,
     form: str | None,
+    plot: str | None,
     as_json: bool,
 ) -> int:
     """How long a training takes, or what else of it is not given: --days, --count, --mfu, --tokens or --params."""
@@ -52,6 +57,8 @@ def train(
     from symflops.training.checkpoints import scheme
     from symflops.training.hardware import dense
     from symflops.training.hardware import device as device_of
+    from symflops.training.optimizers import optimizer as optimizer_of
+    from symflops.training.precision import precision as precision_of
 
     if name is not None and params is not None:
         raise SymflopsError("--model has its own parameters; give --model or --params")
@@ -71,5 +78,7 @@ def train(
         recompute=scheme(recompute),
         price=own.exact("--price", price),
         convention=convention_of(convention or TORCH),
+        optimizer=optimizer_of(optimizer),
+        precision=precision_of(precision),
     )
-    return own.show(plan_of(asked), symbolic, form, as_json)
+    return own.show(plan_of(asked), symbolic, form, plot, as_json)
