@@ -143,6 +143,20 @@ def test_experts_that_are_stacked_have_fewer_counters(name: str) -> None:
     assert tensors_ - 2 * 2 * (4 - 1) == len(list(trained.module.parameters()))
 
 
+@pytest.mark.parametrize(
+    "name", ["pythia-70m", "gemma2-2b", "opt-125m", "bert-base-uncased", "t5-small", "mamba2-130m"]
+)
+def test_states_of_released_models_go_by_the_shapes_of_their_modules(name: str) -> None:
+    model = architecture(name)
+    shapes = [each.shape for each in build(dict(model.config), device="meta").module.parameters()]
+    factors = [
+        shape.numel() if len(shape) < 2 else shape.numel() // shape[-1] + shape.numel() // shape[-2] for shape in shapes
+    ]
+    found = {each.name: int(model.at(each.elements)) for each in model_state(model, "adafactor").kept}
+    assert found["step"] == len(shapes)
+    assert found["row_var"] + found["col_var"] + found["variance"] == sum(factors)
+
+
 class Adapted(nn.Module):
     """A linear layer with an adapter beside it."""
 
