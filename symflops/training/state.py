@@ -22,6 +22,7 @@ from sympy import Add, Expr, S, Symbol, cancel, expand
 from symflops.architectures import Architecture, architecture
 from symflops.derivation import Page
 from symflops.documents import Block, Cell, Document, Heading, Prose, Steps, Table, prose
+from symflops.errors import SizeError
 from symflops.layers.linear import linear
 from symflops.measures import params, trainable_params
 from symflops.nodes import Node
@@ -82,7 +83,9 @@ class ModelState(Page):
     @property
     def at_sizes(self) -> int:
         """All bytes at the model's sizes. Raises `SizeError` where it is of a network without sizes."""
-        return int(self._at(self.bytes))
+        if self.model is None:
+            raise SizeError(f"{self.name} has no sizes; substitute them in its bytes, or ask of a model")
+        return int(self.model.at(self.bytes))
 
     def steps(self) -> tuple[Step, ...]:
         """The bytes, as they follow: value by value, then in the parameters N, or those trained."""
