@@ -55,7 +55,11 @@ def kept(network: Expr, element_bytes: int | Expr = 2) -> tuple[Kept, ...]:
     FlashAttention's core, keeps what it reads, but for pairs of tokens; who reads what it makes, makes it again, of one
     statistic for each row. Raises `NotLinearError` for what is no network.
     """
-    every = uses(network)
+    return kept_by(uses(network), element_bytes)
+
+
+def kept_by(every: tuple[Use, ...], element_bytes: int | Expr = 2) -> tuple[Kept, ...]:
+    """As `kept`, of operations in their places, such as one device's share of a network."""
     makers = Counter(_shared(use, use.operation.sentence.result) for use in every)
     made = {_shared(use, use.operation.sentence.result): use for use in every if _alone(use)}
     found: dict[Any, Kept] = {}
@@ -129,4 +133,6 @@ def by_operation(values: tuple[Kept, ...]) -> Iterator[tuple[str, Expr]]:
     return ((path, expand(Add(*terms))) for path, terms in parts.items())
 
 
-__all__ = ["INDEX_BYTES", "MASK_BYTES", "STATISTIC_BYTES", "Kept", "activation_bytes", "by_operation", "kept"]
+__all__ = ["INDEX_BYTES", "MASK_BYTES", "STATISTIC_BYTES", "Kept", "activation_bytes", "by_operation", "kept",
+    "kept_by",
+]  # fmt: skip
