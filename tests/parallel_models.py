@@ -79,7 +79,7 @@ def step(model: Any, vocab: int) -> None:
 
 
 def tensor_parallel(model: Any, mesh: DeviceMesh, inputs: str, sequence: str) -> Any:
-    """A llama by DTensor: plans of `parallelize_module`, tokens whole or split, inputs prepared once or by each reader."""
+    """A llama by DTensor: plans of `parallelize_module`, tokens whole or split, inputs prepared once or by each."""
     tokens = Shard(1) if sequence == "split" else Replicate()
     plan: dict[str, Any] = {
         "model.embed_tokens": RowwiseParallel(input_layouts=Replicate(), output_layouts=tokens),

@@ -126,7 +126,7 @@ def test_ddp_reduces_every_gradient_once(world: int) -> None:
 
 
 def test_planted_faults_are_found() -> None:
-    """The comparison fails for another axis first, for tables that are not split, and for a model with one layer more."""
+    """The comparison fails for another axis first, for for flat chunks, and for another number of ranks."""
     world, model = 8, built(GPT2)
     with fake_group(world):
         sharded(model, mesh_of(data=world))

@@ -1,4 +1,4 @@
-"""Rings, pipelines, experts and a split vocabulary's loss, in closed form, against PyTorch's own code on played ranks."""
+"""Rings, pipelines, experts and a split vocabulary's loss, in closed form, against PyTorch's code on played ranks."""
 
 from __future__ import annotations
 

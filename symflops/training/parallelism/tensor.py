@@ -54,7 +54,12 @@ class Implementation:
 
 _DTENSOR = "torch.distributed.tensor.parallel"
 MEGATRON = Implementation(
-    "megatron", "Megatron-LM: arXiv:1909.08053, section 3; arXiv:2205.05198, section 4.2.2", "once", "again", "together", 3
+    "megatron",
+    "Megatron-LM: arXiv:1909.08053, section 3; arXiv:2205.05198, section 4.2.2",
+    "once",
+    "again",
+    "together",
+    3,
 )
 DTENSOR = Implementation("dtensor", f"{_DTENSOR}, inputs prepared by PrepareModuleInput")
 DTENSOR_EACH = Implementation("dtensor each", f"{_DTENSOR}, ColwiseParallel alone", "each")
@@ -125,9 +130,7 @@ def _inputs(readers: Iterable[Share], code: Implementation) -> list[tuple[Use, E
     return list(found.values())
 
 
-def _of_input(
-    use: Use, elements: Expr, layout: Layout, widths: Widths, code: Implementation
-) -> tuple[Message, ...]:
+def _of_input(use: Use, elements: Expr, layout: Layout, widths: Widths, code: Implementation) -> tuple[Message, ...]:
     """The gradient of an input that all devices read, and the input itself where tokens are split."""
     width, size = widths.activations, use.runs * elements
     if layout.sequence == "whole":
