@@ -31,7 +31,18 @@ LLAMA = LlamaConfig(
     hidden_size=32, intermediate_size=72, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4,
     vocab_size=104, max_position_embeddings=64, attn_implementation="eager",
 )  # fmt: skip
-GPT2 = GPT2Config(n_layer=3, n_embd=20, n_head=4, vocab_size=53, n_positions=32, resid_pdrop=0, embd_pdrop=0)
+GPT2 = GPT2Config(
+    n_layer=3,
+    n_embd=20,
+    n_head=4,
+    vocab_size=53,
+    n_positions=32,
+    resid_pdrop=0,
+    embd_pdrop=0,
+    attn_pdrop=0,
+    bos_token_id=0,
+    eos_token_id=0,
+)
 MIXTRAL = MixtralConfig(
     hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
     vocab_size=40, num_local_experts=6, num_experts_per_tok=2, max_position_embeddings=32,

@@ -1,7 +1,7 @@
-"""Closed forms over arrays in float64, by a walk over the formula: nothing is compiled, so that a form may be used once.
+"""Closed forms over arrays in float64, by a walk over the formula: nothing is compiled for a form that is used once.
 
-`symflops.evaluate.compiled` is faster for a form that many arrays are put into, and exact. Here each of hundreds of forms
-meets one table; what matters in the end is computed again in fractions.
+`symflops.evaluate.compiled` is exact, and faster for a form that many arrays are put into. Here each of hundreds of
+forms meets one table; what matters in the end is computed again in fractions.
 
 >>> import numpy as np
 >>> from sympy import ceiling

@@ -1,4 +1,4 @@
-"""Parameters as a device stores them: each tensor's own shape after tensor parallelism, and its chunk where it is shared.
+"""Parameters as a device stores them: each tensor's shape after tensor parallelism, and its chunk where it is shared.
 
 PyTorch's FSDP2 cuts each tensor along its first axis in chunks of equal length and fills up the last ones
 (`torch.distributed.fsdp.fully_shard`), so that the order of axes matters: a `Linear` keeps its result's axis first.

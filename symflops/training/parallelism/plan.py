@@ -70,7 +70,7 @@ def plan(
 ) -> Plan:
     """The figures of one layout, as exact fractions.
 
-    Raises `SizeError` for a layout that does not divide or does not use the cluster's devices, and what `shares` raises.
+    Raises `SizeError` for a layout that does not divide or use all of the cluster, and what `shares` raises.
     """
     _uses_all(layout, cluster)
     check(model, layout, n_batch=n_batch, n_seq=n_seq)
@@ -112,5 +112,5 @@ def _uses_all(layout: Layout, cluster: Cluster) -> None:
     if layout.devices != cluster.devices:
         ways = " * ".join(f"{name} {getattr(layout, name)}" for name in ("data", "context", "tensor", "pipeline"))
         raise SizeError(
-            f"{ways} = {layout.devices} devices, and the cluster has {cluster.devices}; choose ways whose product is that"
+            f"{ways} = {layout.devices} devices, and the cluster has {cluster.devices}; choose ways of that product"
         )

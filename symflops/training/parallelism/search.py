@@ -1,7 +1,7 @@
 """Which layouts of so many devices hold a model and take least time, by a stated bound, out of all that divide.
 
-Candidates are ranked in float64 from the closed forms; the figures of the best are exact fractions, and a candidate that
-float64 let through is dropped if its exact memory is too large.
+Candidates are ranked in float64 from the closed forms; the figures of the best are exact fractions, and a candidate
+that float64 let through is dropped if its exact memory is too large.
 
 >>> from symflops.architectures import architecture
 >>> cluster = Cluster(64, 8, 989 * 10**12, 80 * 10**9, 450 * 10**9, 50 * 10**9)
@@ -82,8 +82,8 @@ def best_layouts(
     table = candidates(model, cluster, setting, _bounds(most or {}))
     if not len(table):
         raise SizeError(
-            f"no layout of {cluster.devices} devices divides {model.name} with n_batch = {n_batch} and n_seq = {n_seq}; "
-            "choose a batch that more numbers divide, or fewer devices"
+            f"no layout of {cluster.devices} devices divides {model.name} at n_batch = {n_batch} and n_seq = {n_seq}; "
+            "choose a batch with more divisors, or fewer devices"
         )
     ranked = [each for layout in _chosen(choices) for each in _ranked(model, cluster, setting, layout, table)]
     plans = _exact(model, cluster, setting, ranked, limit)
@@ -202,7 +202,7 @@ def _measured(model: Architecture, cluster: Cluster, setting: Setting, layout: L
 
 
 def _columns(model: Architecture, setting: Setting, rows: NDArray[Any]) -> dict[Expr, Any]:
-    """A value in float64 for each symbol: the model's sizes, the batch's, and a column of the table for each of the ways."""
+    """A value in float64 for each symbol: the model's sizes, the batch's, and a column for each of the ways."""
     fixed = {name: float(size) for name, size in values(model, setting).items()}
     return {**fixed, **{getattr(SYMBOLIC, name): rows[:, place].astype(float) for place, name in enumerate(WAYS)}}
 
@@ -218,7 +218,7 @@ def _exact(
     )
     plans: list[Plan] = []
     for *_, place, number in best:
-        row = dict(zip(WAYS, map(int, ranked[place].rows[number]), strict=True))
+        row: dict[str, Any] = dict(zip(WAYS, map(int, ranked[place].rows[number]), strict=True))
         found = planned(model, cluster, replace(ranked[place].layout, **row), setting)
         plans += [found] if found.fits else []
         if len(plans) == limit:
