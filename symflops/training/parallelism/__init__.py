@@ -13,7 +13,7 @@ PyTorch's own engine (`symflops.tracing.collectives`).
 from symflops.training.parallelism.bound import POLICIES, Bound, Cluster, Policy, policy
 from symflops.training.parallelism.communication import messages
 from symflops.training.parallelism.device import device_flops, device_params, device_saved
-from symflops.training.parallelism.layouts import SHARDINGS, SYMBOLIC, Layout, Sharding
+from symflops.training.parallelism.layouts import SHARDINGS, SYMBOLIC, Layout, Sharding, Stage
 from symflops.training.parallelism.memory import MIXED, SINGLE, Memory, Widths, in_flight, memory
 from symflops.training.parallelism.messages import Message, by_collective, ring_share, sent_by_group
 from symflops.training.parallelism.needs import check, needs
@@ -27,7 +27,7 @@ from symflops.training.parallelism.tensor import DTENSOR, IMPLEMENTATIONS, MEGAT
 __all__ = [
     "DTENSOR", "IMPLEMENTATIONS", "LINEAR", "MEGATRON", "MIXED", "POLICIES", "SHARDINGS", "SINGLE", "SYMBOLIC",
     "Bound", "Choices", "Cluster", "Found", "Implementation", "Layout", "Memory", "Message", "Plan", "Policy",
-    "Setting", "Sharding", "Storage", "Widths", "best_layouts", "bubble", "by_collective", "check",
+    "Setting", "Sharding", "Stage", "Storage", "Widths", "best_layouts", "bubble", "by_collective", "check",
     "device_flops", "device_params", "device_saved", "implementation", "in_flight", "memory", "messages",
     "needs", "pieces", "plan", "policy", "ring_share", "sent_by_group", "storage_of",
 ]  # fmt: skip
