@@ -22,7 +22,7 @@ from symflops.architectures import architecture
 from symflops.architectures.architecture import Architecture
 from symflops.training.parallelism.communication import messages
 from symflops.training.parallelism.layouts import Layout
-from symflops.training.parallelism.memory import SINGLE
+from symflops.training.parallelism.memory import SINGLE, Widths
 from symflops.training.parallelism.messages import Message
 from symflops.training.parallelism.pieces import storage_of
 
@@ -71,7 +71,8 @@ def sharded(model: Any, mesh: DeviceMesh, **options: Any) -> Any:
     """FSDP2 as PyTorch's documentation applies it: each layer, then the rest."""
     for layer in layers_of(model):
         fully_shard(layer, mesh=mesh, **options)
-    return fully_shard(model, mesh=mesh)
+    options.pop("reshard_after_forward", None)  # What the outermost module owns is kept anyway.
+    return fully_shard(model, mesh=mesh, **options)
 
 
 def mesh_of(**ways: int) -> DeviceMesh:
@@ -121,10 +122,10 @@ def _of_layer(tokens: Any, inputs: str, sequence: str) -> dict[str, Any]:
     return plan
 
 
-def expected(config: Any, layout: Layout, code: str = "dtensor") -> Total:
+def expected(config: Any, layout: Layout, code: str = "dtensor", widths: Widths = SINGLE) -> Total:
     """What the closed forms say of one rank of a step of this batch on each data parallel rank."""
     model = formula(config)
-    return counted(model, messages(model.network, layout, "only", SINGLE, storage_of(model), code), layout)
+    return counted(model, messages(model.network, layout, "only", widths, storage_of(model), code), layout)
 
 
 def counted(model: Architecture, found: Iterable[Message], layout: Layout) -> Total:

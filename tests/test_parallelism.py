@@ -175,7 +175,12 @@ def test_what_does_not_divide_is_refused_in_one_line(layout: Layout, words: tupl
 
 
 def test_what_is_not_declared_is_refused() -> None:
-    _refused(lambda: device_params(architecture("mamba-130m").network, Layout(tensor=2)), NotSplit, "convolution", "attention")
+    _refused(
+        lambda: device_params(architecture("mamba-130m").network, Layout(tensor=2)),
+        NotSplit,
+        "convolution",
+        "attention",
+    )
     _refused(lambda: device_params(architecture("whisper-tiny").network, Layout(data=2)), SeveralStacks, "_decoder")
     _refused(lambda: Layout(tensor=0), SizeError, "tensor", "0")
     _refused(lambda: Layout(sequence="sliced"), UnknownName, "sequence", "split")
@@ -205,8 +210,10 @@ def test_a_padded_chunk_is_no_less_than_an_even_part() -> None:
         found = pieces(model.network, layout, "only", storage_of(model))
         held = int(model.at(stored_elements(found, layout, "parameters")))
         rows = {each.shape[0] for each in found}
-        assert model.params() <= held * ways < model.params() + ways * sum(
-            int(model.at(each.all / each.shape[0])) for each in found
+        assert (
+            model.params()
+            <= held * ways
+            < model.params() + ways * sum(int(model.at(each.all / each.shape[0])) for each in found)
         ), rows
 
 
