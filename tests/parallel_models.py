@@ -22,7 +22,7 @@ from symflops.architectures import architecture
 from symflops.architectures.architecture import Architecture
 from symflops.training.parallelism.communication import messages
 from symflops.training.parallelism.layouts import Layout
-from symflops.training.parallelism.memory import SINGLE
+from symflops.training.parallelism.memory import SINGLE, Widths
 from symflops.training.parallelism.messages import Message
 from symflops.training.parallelism.pieces import storage_of
 
@@ -31,7 +31,18 @@ LLAMA = LlamaConfig(
     hidden_size=32, intermediate_size=72, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4,
     vocab_size=104, max_position_embeddings=64, attn_implementation="eager",
 )  # fmt: skip
-GPT2 = GPT2Config(n_layer=3, n_embd=20, n_head=4, vocab_size=53, n_positions=32, resid_pdrop=0, embd_pdrop=0)
+GPT2 = GPT2Config(
+    n_layer=3,
+    n_embd=20,
+    n_head=4,
+    vocab_size=53,
+    n_positions=32,
+    resid_pdrop=0,
+    embd_pdrop=0,
+    attn_pdrop=0,
+    bos_token_id=0,
+    eos_token_id=0,
+)
 MIXTRAL = MixtralConfig(
     hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
     vocab_size=40, num_local_experts=6, num_experts_per_tok=2, max_position_embeddings=32,
@@ -60,7 +71,8 @@ def sharded(model: Any, mesh: DeviceMesh, **options: Any) -> Any:
     """FSDP2 as PyTorch's documentation applies it: each layer, then the rest."""
     for layer in layers_of(model):
         fully_shard(layer, mesh=mesh, **options)
-    return fully_shard(model, mesh=mesh)
+    options.pop("reshard_after_forward", None)  # What the outermost module owns is kept anyway.
+    return fully_shard(model, mesh=mesh, **options)
 
 
 def mesh_of(**ways: int) -> DeviceMesh:
@@ -79,7 +91,7 @@ def step(model: Any, vocab: int) -> None:
 
 
 def tensor_parallel(model: Any, mesh: DeviceMesh, inputs: str, sequence: str) -> Any:
-    """A llama by DTensor: plans of `parallelize_module`, tokens whole or split, inputs prepared once or by each reader."""
+    """A llama by DTensor: plans of `parallelize_module`, tokens whole or split, inputs prepared once or by each."""
     tokens = Shard(1) if sequence == "split" else Replicate()
     plan: dict[str, Any] = {
         "model.embed_tokens": RowwiseParallel(input_layouts=Replicate(), output_layouts=tokens),
@@ -110,10 +122,10 @@ def _of_layer(tokens: Any, inputs: str, sequence: str) -> dict[str, Any]:
     return plan
 
 
-def expected(config: Any, layout: Layout, code: str = "dtensor") -> Total:
+def expected(config: Any, layout: Layout, code: str = "dtensor", widths: Widths = SINGLE) -> Total:
     """What the closed forms say of one rank of a step of this batch on each data parallel rank."""
     model = formula(config)
-    return counted(model, messages(model.network, layout, "only", SINGLE, storage_of(model), code), layout)
+    return counted(model, messages(model.network, layout, "only", widths, storage_of(model), code), layout)
 
 
 def counted(model: Architecture, found: Iterable[Message], layout: Layout) -> Total:

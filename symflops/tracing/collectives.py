@@ -1,4 +1,4 @@
-"""Counts what a module's devices send: every collective that torch's own engine runs, its group, its bytes and its pass.
+"""Counts what devices send: every collective that torch's own engine runs, its group, its bytes and its pass.
 
 >>> import torch.distributed
 >>> with fake_group(8), Collectives() as seen:

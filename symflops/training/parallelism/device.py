@@ -16,6 +16,7 @@ d_model*(2*n_layer + 1)*(n_tensor - 1)
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from sympy import Add, Expr, S, Symbol, expand
@@ -70,6 +71,7 @@ def one_stack(network: Expr) -> None:
         raise SeveralStacks(f"a layout is of one stack of n_layer layers, and this network has {counted}")
 
 
+@lru_cache(maxsize=256)
 def shares(network: Expr, layout: Layout, stage: Stage = "only") -> tuple[Share, ...]:
     """Every operation that a device of a stage runs for one micro-batch, with its multiplicities there.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sympy import Add, Expr, Integer, Min, S, expand
+from sympy import Add, Expr, Min, S, expand
 
 from symflops.measures import params
 from symflops.notation import n_layer
@@ -33,17 +33,17 @@ class Widths:
     ``gathered`` are parameters as they are sent and computed with, ``reduced`` gradients as they are summed up.
     """
 
-    parameters: Expr = Integer(2)
-    gradients: Expr = Integer(2)
-    optimiser: Expr = Integer(12)
-    activations: Expr = Integer(2)
-    gathered: Expr = Integer(2)
-    reduced: Expr = Integer(2)
+    parameters: Expr | int = 2
+    gradients: Expr | int = 2
+    optimiser: Expr | int = 12
+    activations: Expr | int = 2
+    gathered: Expr | int = 2
+    reduced: Expr | int = 2
 
 
 MIXED = Widths()
 """Adam in mixed precision (Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1): 16 bytes for each parameter."""
-SINGLE = Widths(*map(Integer, (4, 4, 8, 4, 4, 4)))
+SINGLE = Widths(4, 4, 8, 4, 4, 4)
 """Adam in single precision throughout."""
 
 

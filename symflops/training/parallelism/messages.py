@@ -1,8 +1,8 @@
 """What devices send one another: a collective, the devices of its group, its bytes, and when.
 
-The payload is the whole tensor: what is reduced, what is gathered, what is scattered. A ring sends it in pieces, so that
-each of n devices sends (n - 1)/n of it, and an all-reduce, which is a reduce-scatter and an all-gather, twice as much
-(Thakur, Rabenseifner and Gropp 2005, section 4; Patarasuk and Yuan 2009).
+The payload is the whole tensor: what is reduced, what is gathered, what is scattered. A ring sends it in pieces, so
+that each of n devices sends (n - 1)/n of it, and twice as much for an all-reduce, which is a reduce-scatter and an
+all-gather (Thakur, Rabenseifner and Gropp 2005, section 4; Patarasuk and Yuan 2009).
 
 >>> from symflops.notation import n_data, n_param
 >>> gradients = Message("gradients", "all_reduce", "data", n_data, "backward", 1, 2 * n_param)

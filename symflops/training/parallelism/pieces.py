@@ -1,4 +1,4 @@
-"""Parameters as a device stores them: each tensor's own shape after tensor parallelism, and its chunk where it is shared.
+"""Parameters as a device stores them: each tensor's shape after tensor parallelism, and its chunk where it is shared.
 
 PyTorch's FSDP2 cuts each tensor along its first axis in chunks of equal length and fills up the last ones
 (`torch.distributed.fsdp.fully_shard`), so that the order of axes matters: a `Linear` keeps its result's axis first.
@@ -15,6 +15,7 @@ PyTorch's FSDP2 cuts each tensor along its first axis in chunks of equal length 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from sympy import Expr, Mul, S, ceiling
@@ -55,13 +56,8 @@ def storage_of(model: Architecture) -> Storage:
     >>> storage_of(architecture("gpt2")).first, sorted(storage_of(architecture("mixtral-8x7b")).stacked)
     ('input', ['Feedforward: Experts/down', 'Feedforward: Experts/gate_up'])
     """
-    stacked = (use.path for use in uses(model.network) if _stacked(model, use.path))
+    stacked = (use.path for use in uses(model.network) if use.copies != use.active and model.family.place(use).stacked)
     return Storage("input" if model.family.name in _CONV1D else "result", frozenset(stacked))
-
-
-def _stacked(model: Architecture, path: str) -> bool:
-    [use] = [each for each in uses(model.network) if each.path == path]
-    return use.copies != use.active and model.family.place(use).stacked
 
 
 @dataclass(frozen=True)
@@ -92,6 +88,7 @@ class Piece:
         return self.copies * self.elements
 
 
+@lru_cache(maxsize=256)
 def pieces(network: Expr, layout: Layout, stage: Stage = "only", storage: Storage = LINEAR) -> tuple[Piece, ...]:
     """Every parameter of a stage, as one tensor parallel rank has it. Raises what `shares` raises.
 

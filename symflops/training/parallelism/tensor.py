@@ -40,8 +40,8 @@ class Implementation:
     ``inputs``: operations that read one input share its gathering and the reduction of its gradient (``once``), or
     ``each`` has its own. ``gathered``: inputs gathered from split tokens are ``kept`` for the backward pass or gathered
     ``again``. ``norms``: gradients of what every device computes with on its own tokens are reduced ``together`` in a
-    step, or ``each`` when a sharding takes it, and else left in parts until an optimiser asks. ``loss``: all-reduces of one number for each token, by the cross entropy over a split
-    vocabulary.
+    step, or ``each`` when a sharding takes it, and else left in parts until an optimiser asks. ``loss``: all-reduces of
+    one number for each token, by the cross entropy over a split vocabulary.
     """
 
     name: str
@@ -53,9 +53,8 @@ class Implementation:
 
 
 _DTENSOR = "torch.distributed.tensor.parallel"
-MEGATRON = Implementation(
-    "megatron", "Megatron-LM: arXiv:1909.08053, section 3; arXiv:2205.05198, section 4.2.2", "once", "again", "together", 3
-)
+_MEGATRON = "Megatron-LM: arXiv:1909.08053, section 3; arXiv:2205.05198, section 4.2.2"
+MEGATRON = Implementation("megatron", _MEGATRON, "once", "again", "together", 3)
 DTENSOR = Implementation("dtensor", f"{_DTENSOR}, inputs prepared by PrepareModuleInput")
 DTENSOR_EACH = Implementation("dtensor each", f"{_DTENSOR}, ColwiseParallel alone", "each")
 DTENSOR_LOSS = Implementation("dtensor loss", f"{_DTENSOR}, loss_parallel", loss=3)
@@ -125,9 +124,7 @@ def _inputs(readers: Iterable[Share], code: Implementation) -> list[tuple[Use, E
     return list(found.values())
 
 
-def _of_input(
-    use: Use, elements: Expr, layout: Layout, widths: Widths, code: Implementation
-) -> tuple[Message, ...]:
+def _of_input(use: Use, elements: Expr, layout: Layout, widths: Widths, code: Implementation) -> tuple[Message, ...]:
     """The gradient of an input that all devices read, and the input itself where tokens are split."""
     width, size = widths.activations, use.runs * elements
     if layout.sequence == "whole":
