@@ -22,9 +22,11 @@ from symflops.training.roofline import ROWS, Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import Formatter
 
 _WIDTH, _HEIGHT, _BAR = 11.0, 4.2, 1.6
 _GREY = "#595959"
+_LABELS = 6
 _COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7", "#009E73")
 _BOUND = {"compute": "#0072B2", "memory": "#D55E00"}
 
@@ -37,7 +39,10 @@ def draw_plan(plan: Plan) -> Figure:
     need_matplotlib()
     from matplotlib.figure import Figure
 
-    if plan.rows:
+    if plan.front:
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        _front(figure.subplots(), plan)
+    elif plan.rows:
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         left, right = figure.subplots(1, 2)
         _operations(left, plan.rows)
@@ -57,8 +62,6 @@ def _parts(plan: Plan) -> tuple[Quantity, ...]:
 
 def _memory(axes: Axes, plan: Plan) -> None:
     """One bar, part after part, and the memory of the device."""
-    from matplotlib.ticker import EngFormatter
-
     start = 0.0
     for part, colour in zip(_parts(plan), _COLOURS, strict=False):
         axes.barh([0], [float(part.value)], left=start, color=colour, label=f"{part.label}: {part}")
@@ -68,19 +71,31 @@ def _memory(axes: Axes, plan: Plan) -> None:
         axes.annotate(f"{plan.room}", (float(plan.room.value), 0.42), xytext=(-4, 0), textcoords="offset points",
                       ha="right", va="bottom", fontsize="small", color=_GREY)  # fmt: skip
     axes.set(yticks=[], ylim=(-0.5, 0.7), xlabel="bytes on each device")
-    axes.xaxis.set_major_formatter(EngFormatter("B"))
+    axes.xaxis.set_major_formatter(_units("B"))
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.35), ncols=5, frameon=False, fontsize="small")
 
 
+def _front(axes: Axes, plan: Plan) -> None:
+    """The fastest choice for each amount of memory."""
+    held, took = ([float(getattr(point, name)) for point in plan.front] for name in ("held", "seconds"))
+    axes.step(held, took, where="post", color=_COLOURS[0], linewidth=1.2)
+    axes.plot(held, took, "o", color=_COLOURS[0])
+    for point in plan.front[:: max(1, len(plan.front) // _LABELS)]:
+        axes.annotate(point.label, (float(point.held), float(point.seconds)), xytext=(6, 6), fontsize="x-small",
+                      textcoords="offset points", color=_GREY)  # fmt: skip
+    axes.set(xlabel="memory of the fullest device", ylabel="least time of a step")
+    axes.xaxis.set_major_formatter(_units("B"))
+    axes.yaxis.set_major_formatter(_units("s"))
+    _plain(axes)
+
+
 def _operations(axes: Axes, rows: tuple[Row, ...]) -> None:
     """The operations with most FLOPs."""
-    from matplotlib.ticker import EngFormatter
-
     most = sorted((row for row in rows if row.flops), key=lambda row: row.flops)[-ROWS:]
     axes.barh([row.path for row in most], [float(row.flops) for row in most], color=[_BOUND[row.bound] for row in most])
     axes.set_xlabel("FLOPs")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_formatter(_units(""))
     _plain(axes)
 
 
@@ -100,6 +115,12 @@ def _roofline(axes: Axes, rows: tuple[Row, ...]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="FLOP for each byte", ylabel="FLOP/s at most")
     axes.legend(frameon=False, fontsize="small", loc="lower right")
     _plain(axes)
+
+
+def _units(unit: str) -> Formatter:
+    from matplotlib.ticker import EngFormatter
+
+    return EngFormatter(unit)
 
 
 def _plain(axes: Axes) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from symflops.derivation import Page
@@ -32,13 +33,22 @@ from symflops.training.roofline import Row
 
 
 @dataclass(frozen=True)
+class Point:
+    """A choice among several: what it holds in bytes, and the seconds that it takes."""
+
+    label: str
+    held: Fraction
+    seconds: Fraction
+
+
+@dataclass(frozen=True)
 class Plan(Page):
     """An answer to what something takes.
 
     ``binding`` names the constraint that decides; ``steps`` derive the closed forms, ``sections`` hold tables beside
     the results, ``chosen`` is what was given by name, ``sources`` are the citations. ``holds`` says whether it can be
     done: whether what it takes is there. For pictures: ``parts`` are results that make up what is held, ``room`` what
-    there is, ``rows`` the operations against the roofline.
+    there is, ``rows`` the operations against the roofline, ``front`` choices none of which is better in all.
     """
 
     name: str
@@ -55,6 +65,7 @@ class Plan(Page):
     parts: tuple[str, ...] = ()
     room: Quantity | None = None
     rows: tuple[Row, ...] = ()
+    front: tuple[Point, ...] = ()
 
     def result(self, name: str) -> Quantity:
         """A result by its name."""
