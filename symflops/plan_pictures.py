@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT, _BAR = 11.0, 4.2, 1.6
 _GREY = "#595959"
-_LABELS = 6
 _COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7", "#009E73")
 _BOUND = {"compute": "#0072B2", "memory": "#D55E00"}
 
@@ -81,10 +80,12 @@ def _front(axes: Axes, plan: Plan) -> None:
     held, took = ([float(getattr(point, name)) for point in plan.front] for name in ("held", "seconds"))
     axes.step(held, took, where="post", color=_COLOURS[0], linewidth=1.2)
     axes.plot(held, took, "o", color=_COLOURS[0])
-    for point in plan.front[:: max(1, len(plan.front) // _LABELS)]:
-        axes.annotate(point.label, (float(point.held), float(point.seconds)), xytext=(6, 6), fontsize="x-small",
+    for number, point in enumerate(plan.front, start=1):
+        axes.annotate(f"{number}", (float(point.held), float(point.seconds)), xytext=(5, 5), fontsize="small",
                       textcoords="offset points", color=_GREY)  # fmt: skip
-    axes.set(xlabel="memory of the fullest device", ylabel="least time of a step")
+    named = "\n".join(f"{number}  {point.label}" for number, point in enumerate(plan.front, start=1))
+    axes.text(1.02, 1, named, transform=axes.transAxes, fontsize="x-small", va="top", color=_GREY)
+    axes.set(xlabel="memory of the fullest device", ylabel="least time of a step", yscale="log")
     axes.xaxis.set_major_formatter(_units("B"))
     axes.yaxis.set_major_formatter(_units("s"))
     _plain(axes)

@@ -30,12 +30,14 @@ from symflops.plans.memory import activation_bytes
 from symflops.plans.plan import Plan, Point
 from symflops.plans.quantities import Quantity, number, shown
 from symflops.plans.relations import PlanError
+from symflops.steps import Step
 from symflops.training.hardware import Device
 from symflops.training.optimizers import Optimizer
 from symflops.training.optimizers_known import OPTIMIZERS
-from symflops.training.parallelism import Choices, Cluster, Found, Layout, Widths, best_layouts
+from symflops.training.parallelism import Choices, Cluster, Found, Layout, Setting, Widths, best_layouts, policy
 from symflops.training.parallelism import Plan as Planned
 from symflops.training.parallelism import plan as planned
+from symflops.training.parallelism.staged import Staged, figures, kind
 from symflops.training.precision import PRECISIONS, Precision
 from symflops.training.state import model_state
 
@@ -187,13 +189,14 @@ def single(asked: Sharing, layout: Layout) -> Plan:
         asked.model, cluster(asked), layout, asked.batch, asked.seq, widths(asked), convention=RUN,
         overlap=asked.overlap,
     )  # fmt: skip
+    forms = figures(asked.model, kind(layout), layout.stages[0], _setting(asked))
     return Plan(
         "layout",
         f"{asked.model.name} on {asked.count} x {asked.device.name}: {_said(layout)}",
         tuple(_inputs(asked)),
-        tuple(_results(asked, found)),
+        tuple(_results(asked, found, forms)),
         _binding(found),
-        (),
+        tuple(_steps(forms)),
         _chosen(asked, layout),
         (_traffic(found),),
         (f"a bound, not a forecast: work at the peak, links at full speed, {asked.overlap}",),
@@ -234,11 +237,29 @@ def _chosen(asked: Sharing, layout: Layout) -> dict[str, str | int]:
     }  # fmt: skip
 
 
-def _results(asked: Sharing, found: Planned) -> Iterator[Quantity]:
+def _setting(asked: Sharing) -> Setting:
+    """What layouts are judged under."""
+    return Setting(asked.batch, asked.seq, widths(asked), convention=RUN, policy=policy(asked.overlap))
+
+
+def _steps(forms: Staged) -> Iterator[Step]:
+    """The closed forms of a device of the first stage: what it holds, computes, and sends in a ring."""
+    for name, form in forms.memory.parts.items():
+        if form != 0:
+            yield Step(_NAMES.get(name, name), form, "bytes that a device of the first stage holds")
+    yield Step("work", forms.work, "its FLOPs of a step")
+    for each in forms.messages:
+        if each.sent != 0:
+            yield Step(
+                each.collective, each.sent, f"{each.what}, {each.when}: bytes that it sends in a ring, {each.group}"
+            )
+
+
+def _results(asked: Sharing, found: Planned, forms: Staged) -> Iterator[Quantity]:
     for name, size in found.memory.items():
         if size:
             called = _NAMES.get(name, name)
-            yield Quantity(called, called, number(size), "bytes")
+            yield Quantity(called, called, number(size), "bytes", forms.memory.parts[name])
     yield Quantity("held", "memory of the fullest device", number(found.held), "bytes")
     yield Quantity("seconds", "step, at least", number(found.bound.seconds), "s")
     yield Quantity("mfu", "MFU, at most", number(_mfu(asked, found)), "1")
