@@ -32,8 +32,17 @@ def _run(name: str, x: torch.Tensor, ways: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "times"),
-    [("all_reduce", 1), ("all_gather", 4), ("all_gather of a list", 4), ("reduce_scatter", 4)]
-    + [("reduce_scatter of a list", 4), ("all_to_all", 4), ("send", 1), ("receive", 1), ("broadcast", 1)],
+    [
+        ("all_reduce", 1),
+        ("all_gather", 4),
+        ("all_gather of a list", 4),
+        ("reduce_scatter", 4),
+        ("reduce_scatter of a list", 4),
+        ("all_to_all", 4),
+        ("send", 1),
+        ("receive", 1),
+        ("broadcast", 1),
+    ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32])
 def test_every_collective_is_counted_with_its_payload(name: str, times: int, dtype: torch.dtype) -> None:

@@ -72,7 +72,7 @@ def test_experts_sum_to_the_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_devices_do_the_work_of_one(name: str) -> None:
-    """All matmuls, forward and backward, over data, tokens and heads, in stages; routers aside, which all devices run."""
+    """All matmuls, forward and backward, over data, tokens and heads, in stages."""
     network = architecture(name).network
     layout = Layout(data=n_data, tensor=n_tensor, context=3, pipeline=n_pipeline, micro=4, sequence="split")
     stages: dict[Stage, Expr] = {"first": Integer(1), "inner": n_pipeline - 2, "last": Integer(1)}
@@ -90,8 +90,12 @@ def test_data_parallel_devices_keep_the_activations_of_one() -> None:
 
 @pytest.mark.parametrize(
     ("sharding", "shared"),
-    [("ddp", []), ("zero1", ["optimiser"]), ("zero2", ["optimiser", "gradients"])]
-    + [("zero3", ["optimiser", "gradients", "parameters"])],
+    [
+        ("ddp", []),
+        ("zero1", ["optimiser"]),
+        ("zero2", ["optimiser", "gradients"]),
+        ("zero3", ["optimiser", "gradients", "parameters"]),
+    ],
 )
 def test_states_are_those_of_the_zero_paper(sharding: str, shared: list[str]) -> None:
     """Table 1's formulas, which `derivations.zero2020` derives of bytes for each parameter alone."""

@@ -187,18 +187,22 @@ def _measured(model: Architecture, cluster: Cluster, setting: Setting, layout: L
 
     sizes = _columns(model, setting, rows)
     held, took = np.zeros(len(rows)), np.zeros(len(rows))
-    # The stages between hold less than the first and send as much.
-    stages: tuple[Stage, ...] = ("only",) if layout.pipeline == 1 else ("first", "last")
+    stages: tuple[Stage, ...] = ("only",) if layout.pipeline == 1 else ("first", "inner", "last")
     for stage in stages:
-        forms = figures(model, layout, stage, setting)
-        held = np.maximum(held, over(forms.memory.total, sizes))
+        forms, there = figures(model, layout, stage, setting), _is_there(stage, rows)
+        held = np.maximum(held, there * over(forms.memory.total, sizes))
         times = {"compute": over(forms.work, sizes) / cluster.peak}
         for group, size in sent_by_group(forms.messages).items():
             near = over(span(layout, group), sizes) <= cluster.per_node
             times[group] = over(size, sizes) / np.where(near, float(cluster.inside), float(cluster.across))
-        took = np.maximum(took, seconds(times, over(bubble(layout), sizes), setting.policy, np.maximum))
+        took = np.maximum(took, there * seconds(times, over(bubble(layout), sizes), setting.policy, np.maximum))
     kept = held <= cluster.memory * _SLACK
     return _Ranked(layout, rows[kept], took[kept], held[kept], len(rows))
+
+
+def _is_there(stage: Stage, rows: NDArray[Any]) -> Any:
+    """1 where a candidate has such a stage: two stages have none between them."""
+    return (rows[:, WAYS.index("pipeline")] > 2) if stage == "inner" else 1
 
 
 def _columns(model: Architecture, setting: Setting, rows: NDArray[Any]) -> dict[Expr, Any]:
