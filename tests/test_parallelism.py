@@ -13,8 +13,9 @@ from derivations import zero2020
 from symflops.architectures import architecture
 from symflops.architectures.architecture import Architecture
 from symflops.errors import SizeError, SymflopsError, UnknownName
-from symflops.measures import flops, params, saved_elements
+from symflops.measures import flops, params
 from symflops.notation import d_model, n_batch, n_data, n_layer, n_param, n_pipeline, n_seq, n_tensor, n_vocab
+from symflops.training.activations import activation_bytes
 from symflops.training.parallelism import (
     MEGATRON,
     MIXED,
@@ -25,9 +26,9 @@ from symflops.training.parallelism import (
     Stage,
     by_collective,
     check,
+    device_activations,
     device_flops,
     device_params,
-    device_saved,
     memory,
     messages,
     pieces,
@@ -84,8 +85,7 @@ def test_devices_do_the_work_of_one(name: str) -> None:
 def test_data_parallel_devices_keep_the_activations_of_one() -> None:
     network = architecture("gpt2").network
     layout = Layout(data=n_data, micro=2)
-    index = 2 * n_data * device_saved(network, layout) - saved_elements(network)
-    assert expand(index) == 0
+    assert expand(2 * n_data * device_activations(network, layout) - activation_bytes(network)) == 0
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_bytes_for_each_parameter_are_those_of_the_precision() -> None:
     ],
 )
 def test_bad_layouts_get_one_line(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = "plan layout --model gpt2-xl --device a100 --count 8 --batch 64".split()
+    asked = ["plan", "layout", "--model", "gpt2-xl", "--device", "a100", "--count", "8", "--batch", "64"]
     flag, _, value = words.partition(" ")
     assert run([*asked, flag, value]) == 2
     printed = capsys.readouterr()
@@ -76,5 +76,5 @@ def test_what_does_not_fit_is_exit_code_1(capsys: pytest.CaptureFixture[str]) ->
     asked = "plan layout --model llama3-8b --device l4 --count 8 --batch 8 --inside 32e9 --layout data=8 --json"
     assert run(asked.split()) == 1
     assert json.loads(capsys.readouterr().out)["holds"] is False
-    assert run("plan layout --model llama3-70b --device l4 --count 8 --batch 8 --inside 32e9".split()) == 2
+    assert run(["plan", "layout", "--model", "llama3-70b", "--device", "l4", "--count", "8", "--batch", "8", "--inside", "32e9"]) == 2
     assert "give a larger --count" in capsys.readouterr().err

@@ -12,7 +12,7 @@ PyTorch's own engine (`symflops.tracing.collectives`).
 
 from symflops.training.parallelism.bound import POLICIES, Bound, Cluster, Policy, policy
 from symflops.training.parallelism.communication import messages
-from symflops.training.parallelism.device import device_flops, device_params, device_saved
+from symflops.training.parallelism.device import device_activations, device_flops, device_params
 from symflops.training.parallelism.layouts import SHARDINGS, SYMBOLIC, Layout, Sharding, Stage
 from symflops.training.parallelism.memory import MIXED, SINGLE, Memory, Widths, in_flight, memory
 from symflops.training.parallelism.messages import Message, by_collective, ring_share, sent_by_group
@@ -28,6 +28,6 @@ __all__ = [
     "DTENSOR", "IMPLEMENTATIONS", "LINEAR", "MEGATRON", "MIXED", "POLICIES", "SHARDINGS", "SINGLE", "SYMBOLIC",
     "Bound", "Choices", "Cluster", "Found", "Implementation", "Layout", "Memory", "Message", "Plan", "Policy",
     "Setting", "Sharding", "Stage", "Storage", "Widths", "best_layouts", "bubble", "by_collective", "check",
-    "device_flops", "device_params", "device_saved", "implementation", "in_flight", "memory", "messages",
+    "device_activations", "device_flops", "device_params", "implementation", "in_flight", "memory", "messages",
     "needs", "pieces", "plan", "policy", "ring_share", "sent_by_group", "storage_of",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from sympy import Add, Expr, S, Symbol, expand
+from sympy import Add, Expr, Integer, S, Symbol, expand
 
 from symflops.conventions import Convention, convention
 from symflops.errors import SymflopsError
@@ -27,6 +27,7 @@ from symflops.measures import Phase, priced
 from symflops.networks import Use, uses
 from symflops.notation import d_model, n_batch, n_layer, n_seq
 from symflops.totals import Total
+from symflops.training.activations import kept_by
 from symflops.training.parallelism.layouts import Layout, Stage
 from symflops.training.parallelism.splitting import divided, split_axis
 
@@ -93,7 +94,8 @@ PLACES: dict[Stage, frozenset[Where]] = {
 
 def share(use: Use, layout: Layout) -> Use:
     """One device's part of a use: fewer sequences and tokens, its part of what is split, its layers and experts."""
-    found = replace(use, operation=divided(use.operation, _divisors(use, layout)))
+    mine = divided(use.operation, _divisors(use, layout))
+    found = replace(use, operation=mine, segment=mine if use.segment == use.operation else use.segment)
     if use.operation.mask is not None:
         found = replace(found, **{name: getattr(found, name) / layout.context for name in ("runs", "reruns", "kept")})
     if use.copies != use.active:
@@ -131,15 +133,14 @@ def device_flops(
     return Total(expand(layout.micro * Add(*amounts)), chosen)
 
 
-def device_saved(network: Expr, layout: Layout, stage: Stage = "only") -> Expr:
-    """Elements that one micro-batch keeps for its backward pass on a device, each operation its own.
+def device_activations(network: Expr, layout: Layout, stage: Stage = "only", element_bytes: Expr = Integer(2)) -> Expr:
+    """Bytes that one micro-batch keeps for its backward pass on a device, each value once (`activations.kept`).
 
-    A value that two operations keep is counted twice, as by `saved_elements`. With checkpoints a layer keeps its input.
+    With checkpoints a layer keeps its input.
     """
-    found = shares(network, layout, stage)
-    kept = Add(*(each.use.kept * size for each in found for _, size in each.use.operation.saved))
+    found = kept_by(tuple(each.use for each in shares(network, layout, stage)), element_bytes)
     inputs = stream_elements(layout) * n_layer / layout.pipeline if layout.checkpoint == "layers" else S.Zero
-    return expand(kept + inputs)
+    return expand(Add(*(each.bytes for each in found)) + element_bytes * inputs)
 
 
 def stream_elements(layout: Layout) -> Expr:

@@ -21,7 +21,7 @@ from sympy import Add, Expr, Min, S, expand
 
 from symflops.measures import params
 from symflops.notation import n_layer
-from symflops.training.parallelism.device import device_saved
+from symflops.training.parallelism.device import device_activations
 from symflops.training.parallelism.layouts import Layout, Stage
 from symflops.training.parallelism.pieces import LINEAR, Piece, Storage, chunk, pieces
 
@@ -73,7 +73,7 @@ def memory(
 ) -> Memory:
     """The bytes that a device of a stage holds, without what code keeps beside the model. Raises what `shares` raises.
 
-    Activations are those of the micro-batches in flight, each operation's own (`device_saved`); with checkpoints those
+    Activations are those of the micro-batches in flight, each value once (`device_activations`); with checkpoints those
     of one layer come on top, while it runs again.
     """
     found, kept_by = pieces(network, layout, stage, storage), layout.kept_by
@@ -83,16 +83,16 @@ def memory(
         widths.gradients * stored["gradients"],
         widths.optimiser * stored["optimiser"],
         widths.gathered * gathered_elements(found, layout) if "parameters" in kept_by.shared else S.Zero,
-        widths.activations * _activations(network, layout, stage),
+        _activations(network, layout, stage, widths.activations),
     )
 
 
-def _activations(network: Expr, layout: Layout, stage: Stage) -> Expr:
+def _activations(network: Expr, layout: Layout, stage: Stage, element_bytes: Expr) -> Expr:
     """What the micro-batches in flight keep, and of one layer all that it keeps while it runs again."""
-    kept = in_flight(layout, stage) * device_saved(network, layout, stage)
+    kept = in_flight(layout, stage) * device_activations(network, layout, stage, element_bytes)
     if layout.checkpoint == "nothing":
         return kept
-    layers = device_saved(network, replace(layout, checkpoint="nothing"), "inner")
+    layers = device_activations(network, replace(layout, checkpoint="nothing"), "inner", element_bytes)
     return kept + layers * layout.pipeline / n_layer
 
 
