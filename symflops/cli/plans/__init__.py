@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from symflops.cli.plans.inference import inference
+from symflops.cli.plans.optimal import optimal
 from symflops.cli.plans.train import train
 
 
@@ -13,5 +14,5 @@ def plan() -> None:
     """Days, devices, bytes, the largest model: solved for whichever is unknown."""
 
 
-for command in (inference, train):
+for command in (inference, optimal, train):
     plan.add_command(command)
