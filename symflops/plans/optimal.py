@@ -5,13 +5,13 @@
 ['7.225e+10 parameters', '1.329e+12 tokens', '18.39', '1.974 nats']
 >>> off = optimal(Optimal(params=Fraction(8 * 10**9), tokens=Fraction(15 * 10**12)))
 >>> str(off.result("C")), str(off.result("size")), str(off.result("waste"))
-('7.200e+23 FLOP', '0.09874', '3.166')
+('7.200e+23 FLOP', '0.09876', '5.513')
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +20,7 @@ from sympy import Expr, Symbol
 from symflops.arithmetic import DIGITS, Value
 from symflops.claims.shown import plain, scientific
 from symflops.derivation import Section
-from symflops.documents import Cell, Table, prose
+from symflops.documents import Cell, Document, Heading, Remarks, Table, prose
 from symflops.notation import n_device
 from symflops.plans.plan import Plan
 from symflops.plans.quantities import DAYS, MFU, PEAK, Number, Quantity, number
@@ -41,6 +41,10 @@ _SIZES = tuple(Fraction(2) ** power for power in range(-3, 4))
 _SHORT = 4
 _FLAGS = {"C": "--flops", "N": "--params", "D": "--tokens"}
 _LABELS = {"C": ("training FLOPs", "FLOP"), "N": ("parameters", "parameters"), "D": ("tokens", "tokens")}
+_LETTERS = (
+    ("C", "training FLOPs"), ("N", "parameters, as the law counts them"), ("D", "tokens"),
+    ("k", "parameters over the best number of them"),
+)  # fmt: skip
 _NAMES = {"C": "C", "N": "params", "D": "tokens"}
 
 
@@ -63,26 +67,41 @@ class Optimal:
 
 
 @dataclass(frozen=True)
-class Rounded(Quantity):
-    """A quantity that is irrational: shown to few digits, and kept to 50."""
+class Brief(Quantity):
+    """A quantity that is shown to few digits."""
 
     def __str__(self) -> str:
         return f"{_brief(Fraction(self.value))} {self.unit}".removesuffix(" 1")
 
+
+@dataclass(frozen=True)
+class Rounded(Brief):
+    """A quantity that is irrational, and kept to 50 digits."""
+
     def as_json(self) -> dict[str, Any]:
-        """As of any quantity, with 50 digits where it is no integer."""
+        """As of any quantity, with its digits instead of a fraction."""
         found = super().as_json()
-        if "exact" in found:
-            del found["exact"]
-            found["digits"] = plain(Fraction(self.value), DIGITS)
-        return found
+        return {**{key: each for key, each in found.items() if key != "exact"}, "digits": self.digits}
+
+    @property
+    def digits(self) -> str:
+        """The value to 50 digits."""
+        return plain(Fraction(self.value), DIGITS)
 
 
 @dataclass(frozen=True)
 class BestPlan(Plan):
-    """A plan with the word of every law, by its name."""
+    """A plan with the word of every law, by its name, and the ``constants`` of the law that is asked for."""
 
     laws: Mapping[str, Split] = field(default_factory=dict)
+    constants: Mapping[str, Fraction] = field(default_factory=dict)
+
+    def symbolic(self) -> Document:
+        """As of any plan, with the letters of the law."""
+        page = super().symbolic()
+        values = tuple((name, plain(value, DIGITS)) for name, value in self.constants.items())
+        letters = Remarks((*_LETTERS, *values))
+        return replace(page, blocks=(*page.blocks, Heading("Letters and constants"), letters))
 
     def as_json(self) -> dict[str, Any]:
         """As of any plan, with what each law says as numbers."""
@@ -104,13 +123,17 @@ def optimal(asked: Optimal) -> BestPlan:
         "The best model for a budget" if len(given) == 1 else "A model against the best one for its budget",
         (*_time_inputs(asked), *(_quantity(name, value) for name, value in given.items())),
         (*found(own), *_days(asked, own)),
-        f"compute: C = 6*N*D, of which {chosen.title} says the best split; N is {chosen.counts}",
+        f"compute, C = 6*N*D, split by {chosen.name}: {chosen.title}; N counts {chosen.counts}",
         tuple(_steps(chosen, given)),
         {"law": chosen.name, **({} if asked.device is None else {"device": asked.device.name, "dtype": asked.form})},
         (_by_law(splits, len(given)), *_beside(own)),
-        tuple(f"{each.name}: {each.note}" for each in laws().values() if each.note),
+        (
+            f"{chosen.name} was fitted to {chosen.fitted}; beyond them it is carried on",
+            *(f"{each.name}: {each.note}" for each in laws().values() if each.note),
+        ),
         (*(each.citation for each in laws().values()), *([] if asked.device is None else [asked.device.source])),
         laws=splits,
+        constants=chosen.constants,
     )
 
 
@@ -176,7 +199,8 @@ def _quantity(name: str, value: Value, form: Expr | None = None) -> Quantity:
 
 
 def _rounded(name: str, label: str, value: Value, unit: str = "1", form: Expr | None = None) -> Quantity:
-    return Rounded(name, label, number(rational(value)), unit, form)
+    kind = Brief if isinstance(value, Fraction) else Rounded
+    return kind(name, label, number(rational(value)), unit, form)
 
 
 def _best(own: Split) -> Iterator[Quantity]:
@@ -201,7 +225,7 @@ def _off(own: Split) -> Iterator[Quantity]:
     if own.loss is not None and own.least is not None and own.waste is not None:
         yield _rounded("loss", "loss", own.loss, "nats", own.law.form.loss)
         yield _rounded("least_loss", "least loss of that budget", own.least, "nats", own.law.form.least)
-        yield _rounded("waste", "budget over that of the best model of that loss", own.waste, form=off().waste)
+        yield _rounded("waste", "budget over what that loss needs", own.waste, form=off().waste)
 
 
 def _steps(chosen: Law, given: Mapping[str, Value]) -> Iterator[Step]:
@@ -220,7 +244,7 @@ def _by_law(splits: Mapping[str, Split], given: int) -> Section:
 
 
 _HEAD_BEST = ("exponent", "FLOPs", "parameters", "tokens", "tokens/parameter", "loss")
-_HEAD_OFF = ("best parameters", "size over the best", "loss", "least loss", "budget over the best")
+_HEAD_OFF = ("best parameters", "size over the best", "loss", "least loss", "budget over what the loss needs")
 
 
 def _cells_best(split: Split) -> tuple[Cell, ...]:
@@ -244,8 +268,8 @@ def _beside(own: Split) -> Iterator[Section]:
         "loss of the budget it takes so many tokens, and so much compute, instead; below ",
         _brief(own.law.at(off().smallest)), " times the best size no number of tokens is enough.",
     )  # fmt: skip
-    head = ("size over the best", "parameters", "loss at that budget", "budget over the best", "tokens for the same loss",
-            "compute over the best")  # fmt: skip
+    head = ("size over the best", "parameters", "loss at that budget", "budget over what that loss needs",
+            "tokens for the least loss", "compute for it, over the budget")  # fmt: skip
     yield Section(f"Other sizes, by {own.law.name}", (said, Table("", head, rows)))
 
 
@@ -273,4 +297,4 @@ def _brief(value: Value | None) -> str:
     return plain(value, _SHORT) if value < 10**4 else scientific(value, _SHORT)
 
 
-__all__ = ["DEFAULT", "BestPlan", "Optimal", "Rounded", "optimal"]
+__all__ = ["DEFAULT", "BestPlan", "Brief", "Optimal", "Rounded", "optimal"]

@@ -1,4 +1,4 @@
-"""Scaling laws as cited data: their constants, each a cell of a published table, and the best split of a budget by each.
+"""Scaling laws as cited data: their constants, each a cell of a published table, and the best split by each.
 
 >>> round(float(law("besiroglu2024").best(Fraction("5.76e23"))) / 1e9, 1)
 72.2
@@ -29,13 +29,16 @@ from symflops.training.scaling_forms import Form, constants, form
 
 @dataclass(frozen=True)
 class Law:
-    """A scaling law: the name of its form, its constants by name, what its N counts, and where it was published."""
+    """A scaling law: the name of its form, its constants by name, what its N counts, which models it was fitted to, and
+    where it was published.
+    """
 
     name: str
     title: str
     kind: str
     counts: str
     constants: Mapping[str, Fraction]
+    fitted: str = field(repr=False)
     citation: str = field(repr=False)
     note: str = field(default="", repr=False)
 
@@ -90,7 +93,8 @@ def law(name: str) -> Law:
 
 def _law(data: Mapping[str, Any]) -> Law:
     found = {name: _cell(each) for name, each in data["constants"].items()}
-    return Law(data["name"], data["title"], data["form"], data["counts"], found, data["citation"], data.get("note", ""))
+    name, title, kind, counts = (data[each] for each in ("name", "title", "form", "counts"))
+    return Law(name, title, kind, counts, found, data["fitted"], data["citation"], data.get("note", ""))
 
 
 def _cell(where: Mapping[str, str]) -> Fraction:

@@ -19,7 +19,21 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from sympy import Add, Dummy, Expr, S, Symbol, cancel, diff, expand, expand_log, expand_power_base, log, powdenest, powsimp
+from sympy import (
+    Add,
+    Dummy,
+    Expr,
+    S,
+    Symbol,
+    cancel,
+    diff,
+    expand,
+    expand_log,
+    expand_power_base,
+    log,
+    powdenest,
+    powsimp,
+)
 
 from symflops.errors import UnknownName
 from symflops.steps import Step, WrongStep, start

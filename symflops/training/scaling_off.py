@@ -86,5 +86,3 @@ def _of_smallest(tokens: Expr, smallest: Expr) -> Step:
     if not equal(at_it, S.Zero):
         raise WrongStep(f"smallest: {smallest} needs {at_it} and not no end of tokens")
     return Step("smallest", smallest, "there the tokens are infinite: below it no number of them is enough")
-
-

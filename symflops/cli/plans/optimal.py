@@ -32,7 +32,10 @@ def optimal(
     form: str | None,
     as_json: bool,
 ) -> None:
-    """The best model for a budget, or the budget of a model; of two of --flops, --params, --tokens, what being off costs."""
+    """The best model for a budget, or the budget of a model.
+
+    Of two of --flops, --params and --tokens: how far from the best they are, and what that costs.
+    """
     from symflops.plans.optimal import DEFAULT, Optimal
     from symflops.plans.optimal import optimal as plan_of
     from symflops.training.hardware import device as device_of
