@@ -3,8 +3,8 @@
 Kaplan et al. count parameters without embeddings, Hoffmann et al. all of them. The first are a power of the second only
 for large models; put into Hoffmann et al.'s loss they change the exponent of the best model (arXiv:2406.12907).
 
->>> OMEGA, EXPONENT.subs(U, 0).equals(BETA / (ALPHA + BETA))
-((r/12)**(1/3)*(n_ctx + n_vocab), True)
+>>> factor(OMEGA**3), EXPONENT.subs(U, 0).equals(BETA / (ALPHA + BETA))
+(r*(n_ctx + n_vocab)**3/12, True)
 >>> fit = law("besiroglu2024")
 >>> [plain(local(fit, printed("omega"), size), 3) for size in (Fraction(768), Fraction("1.5e9"), Fraction(10**15))]
 ['0.762', '0.53', '0.513']
@@ -13,6 +13,7 @@ for large models; put into Hoffmann et al.'s loss they change the exponent of th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from sympy import Expr, Poly, Rational, S, Symbol, cancel, denom, diff, expand_log, factor, limit, log, oo
@@ -52,12 +53,11 @@ def shape() -> tuple[Step, ...]:
     chain = specialise(chain, {n_layer: d_model / _ASPECT}, 12 * d_model**3 / _ASPECT, "r = d_model/n_layer")
     outside = start("N_embedding", params(_GPT2) - params_without(_GPT2), "tables of tokens and positions")
     outside = rewrite(outside, (n_vocab + n_ctx) * d_model, "collected")
-    width = N ** Rational(1, 3) * (_ASPECT / 12) ** Rational(1, 3)
-    solved = same("d_model", (_ASPECT / 12 * (12 * d_model**3 / _ASPECT)) ** Rational(1, 3), d_model, "a cube root")
-    tables = same("N_embedding", outside[-1].expression.subs(d_model, width), OMEGA * N ** Rational(1, 3),
-                  "at that width")  # fmt: skip
-    named = (Step("d_model", width, f"N = 12*d_model**3/r solved for {solved.expression}"), tables)
-    total = Step("N_total", N + _OMEGA * N ** Rational(1, 3), "omega = (n_vocab + n_ctx)*(r/12)**(1/3)")
+    width = same("d_model**3", chain[-1].expression * _ASPECT / 12, d_model**3, "N = 12*d_model**3/r solved for it")
+    cube = outside[-1].expression ** 3 * (_ASPECT * N / 12) / d_model**3
+    tables = same("N_embedding**3", cube, N * OMEGA**3, "at that width")
+    named = (replace(width, expression=_ASPECT * N / 12), tables)
+    total = Step("N_total", N + _OMEGA * N ** Rational(1, 3), "omega**3 = r*(n_vocab + n_ctx)**3/12")
     return (*chain, *outside, *named, total)
 
 
@@ -182,7 +182,7 @@ def omegas() -> dict[str, Value]:
     gpt2 = {"n_vocab": Fraction(50257), "n_ctx": Fraction(1024), "r": Fraction(1600, 48)}
     return {
         "the authors' fit to 32,000 words": printed("omega"),
-        "Kaplan et al.'s 50,257 words and 1,024 positions, shape of 48 layers of 1,600": at(OMEGA, gpt2),
+        "GPT-2's words and positions, Kaplan et al.'s largest shape": at(OMEGA, gpt2),
     }
 
 
@@ -194,9 +194,9 @@ def _omega() -> Section:
         "it, so that the exponent 1/3 follows:"
     )
     after = prose(
-        f"The authors' analysis script has omega = {int(printed('omega')):,}, and for it 32,000 words, no positions and "
-        f"a shape of 39.2, of which the closed form makes {plain(own, 6)}. The fifty models of Hoffmann et al.'s Table "
-        f"A9 have no fixed shape: each by its own width has an omega from {plain(low, 5)} to {plain(high, 5)}."
+        f"The authors' analysis script has omega = {int(printed('omega')):,}, and for it 32,000 words, no positions "
+        f"and a shape of 39.2, of which the closed form makes {plain(own, 6)}. The fifty models of Hoffmann et al.'s "
+        f"Table A9 have no fixed shape: each by its own width has an omega from {plain(low, 5)} to {plain(high, 5)}."
     )
     return Section("Parameters with and without embeddings", (said, Steps(shape()), after))
 
@@ -249,8 +249,8 @@ def _rest() -> Section:
     return Section("What follows", (
         prose(
             "Measured without embeddings, models that follow Hoffmann et al.'s loss exactly show an exponent near "
-            f"Kaplan's {plain(kaplan, 2)} over the sizes that Kaplan et al. trained. It is not constant there: it rises "
-            "above both limits where embeddings and the rest are about as many, and falls to "
+            f"Kaplan's {plain(kaplan, 2)} over the sizes that Kaplan et al. trained. It is not constant there: it "
+            "rises above both limits where embeddings and the rest are about as many, and falls to "
             + " or ".join(plain(each, 3) for each in ends.values())
             + " for large models. With N and C of all parameters it is that at every size."
         ),
