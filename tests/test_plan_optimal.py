@@ -24,7 +24,7 @@ from symflops.training import scaling_forms
 from symflops.training.hardware import device
 from symflops.training.scaling import Law, law, laws, rational
 from symflops.training.scaling_forms import BETA, KINDS, C, N, constants, form, same
-from symflops.training.scaling_off import off
+from symflops.training.scaling_off import _of_served, _of_tokens, off
 
 GOPHER = Fraction("5.76e23")
 SUMS = tuple(name for name, each in laws().items() if each.kind == "sum")
@@ -145,6 +145,9 @@ def test_the_cost_of_another_size_again_by_search(name: str, size: str) -> None:
     assert beside.waste is not None and float(beside.waste) == pytest.approx(5.76e23 / exp(needed), rel=1e-5)
     tokens = exp(crossing(lambda each: loss(k * n, exp(each)) - loss(n, d), log(1e9), log(1e22)))
     assert float(own.at(off().tokens, k=Fraction(size))) == pytest.approx(tokens / d, rel=1e-7)
+    served = float(own.at(off().served, k=Fraction(size))) * d
+    assert 6 * k * n * tokens + 2 * k * n * served == pytest.approx(6 * n * d + 2 * n * served, rel=1e-7)
+    assert (served > 0) == (k < 1)
 
 
 @pytest.mark.parametrize("name", SUMS)
@@ -166,6 +169,10 @@ def test_a_slip_in_a_form_is_no_step() -> None:
         replace(good, exponent=BETA)
     with pytest.raises(WrongStep, match="is not the exponent"):
         replace(good, best=good.best * C)
+    with pytest.raises(WrongStep, match="have not cost the same"):
+        _of_served(off().tokens, 2 * off().served)
+    with pytest.raises(WrongStep, match="do not give the loss"):
+        _of_tokens(off().tokens ** 2)
     with pytest.raises(WrongStep, match="does not follow"):
         same("C", good.best.subs(C, 7 * N), N, "planted")
 

@@ -18,10 +18,10 @@ from typing import Any
 from sympy import Expr, Symbol
 
 from symflops.arithmetic import DIGITS, Value
-from symflops.claims.shown import plain, scientific
-from symflops.derivation import Section
-from symflops.documents import Cell, Document, Heading, Remarks, Table, prose
+from symflops.claims.shown import plain
+from symflops.documents import Document, Heading, Remarks
 from symflops.notation import n_device
+from symflops.plans.optimal_tables import beside, brief, by_law
 from symflops.plans.plan import Plan
 from symflops.plans.quantities import DAYS, MFU, PEAK, Number, Quantity, number
 from symflops.plans.quantities import C as BUDGET
@@ -32,13 +32,11 @@ from symflops.steps import Step
 from symflops.training.hardware import Device
 from symflops.training.scaling import Law, law, laws, rational
 from symflops.training.scaling_forms import SIX, C, D, N
-from symflops.training.scaling_off import K, off
+from symflops.training.scaling_off import off
 
 DEFAULT = "besiroglu2024"
 """The law that is meant where none is named: it is fitted to Hoffmann et al.'s runs and near their other approaches."""
 _MOST = Fraction(10**40)
-_SIZES = tuple(Fraction(2) ** power for power in range(-3, 4))
-_SHORT = 4
 _FLAGS = {"C": "--flops", "N": "--params", "D": "--tokens"}
 _LABELS = {"C": ("training FLOPs", "FLOP"), "N": ("parameters", "parameters"), "D": ("tokens", "tokens")}
 _LETTERS = (
@@ -71,7 +69,7 @@ class Brief(Quantity):
     """A quantity that is shown to few digits."""
 
     def __str__(self) -> str:
-        return f"{_brief(Fraction(self.value))} {self.unit}".removesuffix(" 1")
+        return f"{brief(Fraction(self.value))} {self.unit}".removesuffix(" 1")
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def optimal(asked: Optimal) -> BestPlan:
         f"compute, C = 6*N*D, split by {chosen.name}: {chosen.title}; N counts {chosen.counts}",
         tuple(_steps(chosen, given)),
         {"law": chosen.name, **({} if asked.device is None else {"device": asked.device.name, "dtype": asked.form})},
-        (_by_law(splits, len(given)), *_beside(own)),
+        (by_law(splits, len(given)), *beside(own)),
         (
             f"{chosen.name} was fitted to {chosen.fitted}; beyond them it is carried on",
             *(f"{each.name}: {each.note}" for each in laws().values() if each.note),
@@ -151,7 +149,7 @@ def _given(asked: Optimal) -> dict[str, Value]:
         raise PlanError(f"nothing is open: {', '.join(_FLAGS.values())} are all given; leave one of them out")
     for name, each in given.items():
         if not 1 <= each <= _MOST:
-            raise PlanError(f"{_FLAGS[name]} is {_brief(each)}; a law says something from 1 to {float(_MOST):.0e}")
+            raise PlanError(f"{_FLAGS[name]} is {brief(each)}; a law says something from 1 to {float(_MOST):.0e}")
     return dict(given)
 
 
@@ -237,64 +235,12 @@ def _steps(chosen: Law, given: Mapping[str, Value]) -> Iterator[Step]:
         yield from off().steps
 
 
-def _by_law(splits: Mapping[str, Split], given: int) -> Section:
-    cells, head = (_cells_best, _HEAD_BEST) if given == 1 else (_cells_off, _HEAD_OFF)
-    rows = tuple((name, split.law.counts, *cells(split)) for name, split in splits.items())
-    return Section("By each law", (Table("", ("law", "N counts", *head), rows),))
-
-
-_HEAD_BEST = ("exponent", "FLOPs", "parameters", "tokens", "tokens/parameter", "loss")
-_HEAD_OFF = ("best parameters", "size over the best", "loss", "least loss", "budget over what the loss needs")
-
-
-def _cells_best(split: Split) -> tuple[Cell, ...]:
-    exponent = split.law.at(split.law.form.exponent)
-    return tuple(map(_brief, (exponent, split.budget, split.params, split.tokens, split.ratio, split.loss)))
-
-
-def _cells_off(split: Split) -> tuple[Cell, ...]:
-    best_params = split.law.best(split.budget)
-    return tuple(map(_brief, (best_params, split.size, split.loss, split.least, split.waste)))
-
-
-def _beside(own: Split) -> Iterator[Section]:
-    """Models from an eighth to eight times the best size for the budget."""
-    if own.law.form.loss is None:
-        return
-    top = best(own.law, {"C": own.budget})
-    rows = tuple(_row(top, size) for size in _SIZES)
-    said = prose(
-        "At the same budget a model of another size loses more, as if so much of the budget were wasted. For the least "
-        "loss of the budget it takes so many tokens, and so much compute, instead; below ",
-        _brief(own.law.at(off().smallest)), " times the best size no number of tokens is enough.",
-    )  # fmt: skip
-    head = ("size over the best", "parameters", "loss at that budget", "budget over what that loss needs",
-            "tokens for the least loss", "compute for it, over the budget")  # fmt: skip
-    yield Section(f"Other sizes, by {own.law.name}", (said, Table("", head, rows)))
-
-
-def _row(top: Split, size: Fraction) -> tuple[Cell, ...]:
-    params = top.law.at(K * N, k=size, N=top.params)
-    beside = other(top.law, {"C": top.budget, "N": params})
-    if size <= rational(top.law.at(off().smallest)):
-        return *map(_brief, (size, params, beside.loss, beside.waste)), "never", "never"
-    tokens = top.law.at(D * off().tokens, k=size, D=top.tokens)
-    return tuple(map(_brief, (size, params, beside.loss, beside.waste, tokens, top.law.at(off().compute, k=size))))
-
-
 def _numbers(split: Split) -> dict[str, Number | float | str | None]:
     figures = {"C": split.budget, "params": split.params, "tokens": split.tokens, "tokens_per_param": split.ratio,
                "size": split.size, "loss": split.loss, "least_loss": split.least, "waste": split.waste,
                "exponent": split.law.at(split.law.form.exponent)}  # fmt: skip
     found = {name: None if each is None else float(each) for name, each in figures.items()}
     return {"counts": split.law.counts, **found}
-
-
-def _brief(value: Value | None) -> str:
-    """To four digits, sizes from ten thousand on with an exponent."""
-    if value is None:
-        return "-"
-    return plain(value, _SHORT) if value < 10**4 else scientific(value, _SHORT)
 
 
 __all__ = ["DEFAULT", "BestPlan", "Brief", "Optimal", "Rounded", "optimal"]

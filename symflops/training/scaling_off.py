@@ -39,6 +39,7 @@ class Off:
     tokens: Expr
     compute: Expr
     smallest: Expr
+    served: Expr
     steps: tuple[Step, ...]
 
 
@@ -49,9 +50,11 @@ def off() -> Off:
     waste = excess ** ((ALPHA + BETA) / (ALPHA * BETA))
     tokens = (1 + BETA / ALPHA * (1 - K**-ALPHA)) ** (-1 / BETA)
     smallest = (1 + ALPHA / BETA) ** (-1 / ALPHA)
-    return Off(excess, waste, tokens, K * tokens, smallest, (
+    served = 3 * (K * tokens - 1) / (1 - K)
+    return Off(excess, waste, tokens, K * tokens, smallest, served, (
         *_of_excess(excess), _of_waste(waste), _of_tokens(tokens),
-        Step("compute", K * tokens, "6*N*D over the best budget"), _of_smallest(tokens, smallest),
+        Step("compute over the best", K * tokens, "6*N*D over the best budget"), _of_smallest(tokens, smallest),
+        _of_served(tokens, served),
     ))  # fmt: skip
 
 
@@ -78,11 +81,22 @@ def _of_tokens(tokens: Expr) -> Step:
     left = K**-ALPHA + ALPHA / BETA * powdenest(tokens**-BETA, force=True)
     if not equal(left, 1 + ALPHA / BETA):
         raise WrongStep(f"tokens: {tokens} do not give the loss of the best model")
-    return Step("tokens", tokens, "k**-alpha + alpha/beta*tokens**-beta = 1 + alpha/beta solved for the tokens")
+    return Step(
+        "tokens over the best", tokens, "k**-alpha + alpha/beta*tokens**-beta = 1 + alpha/beta solved for the tokens"
+    )
 
 
 def _of_smallest(tokens: Expr, smallest: Expr) -> Step:
     at_it = powdenest(powdenest(tokens**-BETA, force=True).subs(K, smallest), force=True)
     if not equal(at_it, S.Zero):
         raise WrongStep(f"smallest: {smallest} needs {at_it} and not no end of tokens")
-    return Step("smallest", smallest, "there the tokens are infinite: below it no number of them is enough")
+    return Step("smallest size", smallest, "there the tokens are infinite: below it no number of them is enough")
+
+
+def _of_served(tokens: Expr, served: Expr) -> Step:
+    """6 FLOPs for each parameter and token of training, 2 for each that is served, of both models."""
+    if not equal(6 * K * tokens + 2 * K * served, 6 + 2 * served):
+        raise WrongStep(f"served: after {served} tokens the models have not cost the same")
+    return Step(
+        "tokens served over the best", served, "6*k*tokens + 2*k*served = 6 + 2*served solved for what is served"
+    )
