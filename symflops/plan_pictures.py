@@ -50,7 +50,7 @@ def draw_plan(plan: Plan) -> Figure:
         figure = Figure(figsize=(_WIDTH, _BAR + 0.5), layout="constrained")
         _memory(figure.subplots(), plan)
     else:
-        raise SymflopsError(f"nothing to draw of this plan: give it a --model and a --device ({plan.title})")
+        raise SymflopsError(f"{plan.title}: pictures are of memory, of layouts, and of a --model on a --device")
     figure.suptitle(plan.title, x=0.01, ha="left", fontweight="bold")
     return figure
 

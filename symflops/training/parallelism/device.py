@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from sympy import Add, Expr, Integer, S, Symbol, expand
+from sympy import Add, Expr, S, Symbol, expand
 
 from symflops.conventions import Convention, convention
 from symflops.errors import SymflopsError
@@ -133,7 +133,7 @@ def device_flops(
     return Total(expand(layout.micro * Add(*amounts)), chosen)
 
 
-def device_activations(network: Expr, layout: Layout, stage: Stage = "only", element_bytes: Expr = Integer(2)) -> Expr:
+def device_activations(network: Expr, layout: Layout, stage: Stage = "only", element_bytes: int | Expr = 2) -> Expr:
     """Bytes that one micro-batch keeps for its backward pass on a device, each value once (`activations.kept`).
 
     With checkpoints a layer keeps its input.

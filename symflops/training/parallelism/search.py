@@ -7,7 +7,7 @@ that float64 let through is dropped if its exact memory is too large.
 >>> cluster = Cluster(64, 8, 989 * 10**12, 80 * 10**9, 450 * 10**9, 50 * 10**9)
 >>> found = best_layouts(architecture("llama3-8b"), cluster, n_batch=128, n_seq=8192, most={"tensor": 8})
 >>> found.candidates, found.fitting, found.plans[0].fits
-(4492, 2558, True)
+(4492, 2954, True)
 """
 
 from __future__ import annotations
