@@ -51,16 +51,24 @@ class Forms:
 
 @dataclass(frozen=True)
 class Part:
-    """What was computed of a chunk: columns of its points in order, and how many each condition dropped."""
+    """What was computed of a chunk of so many points, and how many of them each condition dropped.
+
+    ``blocks`` are its columns, in the shape of the chunk where no point was dropped.
+    """
 
     points: int
-    columns: Mapping[str, NDArray[Any]]
+    blocks: Mapping[str, NDArray[Any]]
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:
         """Points that are left."""
-        return len(next(iter(self.columns.values())))
+        return self.points - sum(self.dropped.values())
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The values of its points in order."""
+        return {name: values.reshape(-1) for name, values in self.blocks.items()}
 
 
 @dataclass(frozen=True)
@@ -107,8 +115,9 @@ class Sweep:
         keep, dropped = _kept(forms.conditions, sizes, shape)
         kinds = {column.name: column.kind for column in self.columns}
         columns |= {name: form.values(sizes, kinds[name]) for name, form in forms.measures.items()}  # type: ignore[arg-type]
-        flat = {column.name: _flat(columns[column.name], shape, keep) for column in self.columns}
-        return Part(self.grid.points_of(chunk), flat, dropped)
+        whole = {column.name: np.broadcast_to(columns[column.name], shape) for column in self.columns}
+        blocks = whole if keep is None else {name: values[keep] for name, values in whole.items()}
+        return Part(self.grid.points_of(chunk), blocks, dropped)
 
     def over(self, names: frozenset[str]) -> dict[str, Any]:
         """All values of some sizes, each along the dimension of its axis."""
@@ -192,12 +201,3 @@ def _kept(conditions: tuple[Condition, ...], sizes: Mapping[str, Any], shape: tu
         if lost := before - int(np.count_nonzero(keep)):
             dropped[each.text] = lost
     return keep, dropped
-
-
-def _flat(values: NDArray[Any], shape: tuple[int, ...], keep: Any) -> NDArray[Any]:
-    """The values of the points that are kept, in order."""
-    import numpy as np
-
-    whole = np.broadcast_to(values, shape)
-    found: NDArray[Any] = whole.reshape(-1) if keep is None else whole[keep]
-    return found

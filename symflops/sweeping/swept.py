@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 MOST_HELD = 20_000_000
 """Points that are held in memory; more go to a file."""
 _SHOWN = 20
+_DTYPES: Mapping[str, Any] = {"float64": float, "text": object}
+"""Of other columns, int64 is tried first."""
 Progress = Callable[[int], None]
 
 
@@ -135,12 +137,25 @@ def held(of: Sweep, scheduler: str | None = None, progress: Progress = _quiet) -
             f"the grid has {of.grid.points:,} points, more than the {MOST_HELD:,} that are held in memory; write them to "
             "a file with --out, or `symflops.sweeping.stream`"
         )
+    columns = {each.name: np.empty(of.grid.points, _DTYPES.get(each.kind, np.int64)) for each in of.columns}
+    dropped: Counter[str] = Counter()
+    points = 0
     with parts_of(of, scheduler) as parts:
-        found = list(_counted(parts, progress))
-    dropped: Counter[str] = sum((Counter(part.dropped) for part in found), Counter())
-    columns = {each.name: np.concatenate([part.columns[each.name] for part in found]) for each in of.columns}
-    refuse_nothing(sum(part.kept for part in found), dropped)
-    return Swept(MappingProxyType(columns), of.columns, dict(dropped), of.chosen, of.notes)
+        for part in _counted(parts, progress):
+            _store(columns, points, part)
+            points += part.kept
+            dropped.update(part.dropped)
+    refuse_nothing(points, dropped)
+    kept = {name: values if points == len(values) else values[:points].copy() for name, values in columns.items()}
+    return Swept(MappingProxyType(kept), of.columns, dict(dropped), of.chosen, of.notes)
+
+
+def _store(columns: dict[str, NDArray[Any]], start: int, part: Part) -> None:
+    """The columns with a part's values from a place on: as objects from the first that int64 does not hold."""
+    for name, values in part.blocks.items():
+        if values.dtype == object and columns[name].dtype != object:
+            columns[name] = columns[name].astype(object)
+        columns[name][start : start + part.kept].reshape(values.shape)[...] = values
 
 
 def stream(of: Sweep, path: str | Path, scheduler: str | None = None, progress: Progress = _quiet) -> Written:
