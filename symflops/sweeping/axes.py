@@ -37,6 +37,8 @@ ALIASES: Mapping[str, str] = {
 DEVICE = "device"
 SHARES = frozenset({MFU.name})
 """Numbers in (0, 1]."""
+SOME_LAYERS = "n_layer_"
+"""How sizes begin that count layers of a kind, of which there may be none."""
 MOST_VALUES = 10**7
 """Values that one axis may have."""
 
@@ -89,7 +91,8 @@ def axis(name: str, given: Values, form: str = "bf16") -> Axis:
     if len(set(values)) < len(values):
         raise SizeError(f"{name} has a value twice; give each once")
     for each in values:
-        _refuse(name, each, whole, size in SHARES)
+        if not (each == 0 and size.startswith(SOME_LAYERS)):
+            _refuse(name, each, whole, size in SHARES)
     return Axis({name: values}, {size: values})
 
 
@@ -132,7 +135,7 @@ def _spread(name: str, text: str) -> Iterator[Number]:
         first, last, step = (_number(name, each.lstrip("*")) for each in (*ends, "1")[:3])
     except ValueError:
         raise SizeError(f"{name} has the range {text!r}; write FIRST:LAST:STEP, such as 768:12288:128") from None
-    if len(ends) > 3 or step <= (1 if times else 0) or first <= 0:
+    if len(ends) > 3 or step <= (1 if times else 0) or (times and first <= 0):
         raise SizeError(f"{name} has the range {text!r}; write FIRST:LAST:STEP, such as 768:12288:128 or 1:64:*2")
     while first <= last:
         yield first

@@ -30,7 +30,7 @@ SEQ, CONTEXT = "n_seq", "n_ctx"
 
 
 class Watched(Mapping[str, Any]):
-    """A config that notes the path of each field that is read.
+    """A config that notes the path of each field that is read, or asked for in vain.
 
     >>> read = set()
     >>> Watched({"text_config": {"hidden_size": 8}}, read)["text_config"]["hidden_size"], read
@@ -41,14 +41,14 @@ class Watched(Mapping[str, Any]):
         self._config, self._read, self._inside = config, read, inside
 
     def __getitem__(self, name: str) -> Any:
-        found = self._config[name]
-        path = f"{self._inside}{name}"
+        path, found = f"{self._inside}{name}", self._config.get(name)
         if isinstance(found, Mapping):
             return Watched(found, self._read, f"{path}.")
         self._read.add(path)
-        return found
+        return self._config[name]
 
     def __contains__(self, name: object) -> bool:
+        self._read.add(f"{self._inside}{name}")
         return name in self._config
 
     def __iter__(self) -> Iterator[str]:
@@ -79,8 +79,12 @@ class Variant:
         """The open sizes that the network was found to depend on otherwise than by its symbols."""
         table = self.model.table
         paths = {name: (table[name].name, *table[name].also) for name in self.open & table.keys()}
-        found = {name for name, held in paths.items() if self.read.intersection(held)}
+        found = {name for name, held in paths.items() if any(self._was_read(path) for path in held)}
         return frozenset(found | self._lengths())
+
+    def _was_read(self, path: str) -> bool:
+        """Whether a field was read, or the part of the config that it would be in, which there is none of."""
+        return path in self.read or path.rpartition(".")[0] in self.read
 
     def _lengths(self) -> frozenset[str]:
         """Sizes by which the code fills up sequences: at each length, another network."""
