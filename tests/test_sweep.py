@@ -1,4 +1,4 @@
-"""Sweeps against loops over single models: every family, every kind of axis, points that are no model, planted faults."""
+"""Sweeps against loops over single models: every family and kind of axis, points that are no model, planted faults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import family_configs
 import numpy as np
 import pytest
+
 from symflops.architectures import Architecture, architecture
 from symflops.architectures.families import FAMILIES
 from symflops.errors import ConfigError, SizeError, SymflopsError, UnknownName
@@ -18,8 +19,8 @@ from symflops.measures import active_params
 from symflops.notation import n_batch, n_layer
 from symflops.plans.train import Training, train
 from symflops.sweeping import held, prepared, sweep
+from symflops.sweeping.parts import Forms, Sweep
 from symflops.sweeping.running import Form
-from symflops.sweeping.sweep import Forms, Sweep
 from symflops.training.checkpoints import NONE, memory
 from symflops.training.hardware import device
 
@@ -62,12 +63,24 @@ def agrees(model: Architecture, over: Mapping[str, Sequence[int]], measures: Seq
 
 
 def test_a_grid_of_gpt2_and_its_heads() -> None:
-    over = {"n_layer": [1, 12, 48], "d_model": [64, 96, 768, 770], "n_head": [1, 5, 12], "seq": [1, 7, 1024], "batch": [1, 3]}
+    over = {
+        "n_layer": [1, 12, 48],
+        "d_model": [64, 96, 768, 770],
+        "n_head": [1, 5, 12],
+        "seq": [1, 7, 1024],
+        "batch": [1, 3],
+    }
     assert 0 < agrees(architecture("gpt2"), over) < 216
 
 
 def test_a_grid_of_llama_whose_groups_divide_its_heads() -> None:
-    over = {"n_layer": [1, 80], "d_model": [4096, 5120], "n_head": [8, 12, 32], "n_kv_head": [1, 8, 12], "d_ff": [100, 14336]}
+    over = {
+        "n_layer": [1, 80],
+        "d_model": [4096, 5120],
+        "n_head": [8, 12, 32],
+        "n_kv_head": [1, 8, 12],
+        "d_ff": [100, 14336],
+    }
     assert 0 < agrees(architecture("llama3-8b"), over) < 72
 
 
@@ -89,7 +102,9 @@ def test_every_family_over_each_of_its_sizes(family: str) -> None:
     model = architecture({"model_type": family, **MISSING.get(family, {}), **first})
     lengths = {} if "n_ctx" in model.sizes else {"seq": [8, 24]}
     for name, size in model.sizes.items():
-        if model.table[name].name and (others := [each for each in (1, size + 1, 2 * size) if accepts(model, name, each)]):
+        if model.table[name].name and (
+            others := [each for each in (1, size + 1, 2 * size) if accepts(model, name, each)]
+        ):
             assert agrees(model, {name: sorted({size, *others}), **lengths}, ("params", "C_training"))
 
 
@@ -114,12 +129,20 @@ def test_saved_bytes_are_those_of_each_model() -> None:
     for row in sweep(model, {"n_layer": [2, 24], "seq": [16, 1024], "batch": [1, 8]}, ["saved_bytes"]).rows():
         changed = model.with_sizes(n_layer=row["n_layer"])
         parts = memory(changed.network, NONE, 2).values()
-        assert row["saved_bytes"] == sum(int(changed.at(part, n_batch=row["batch"], n_seq=row["seq"])) for part in parts)
+        assert row["saved_bytes"] == sum(
+            int(changed.at(part, n_batch=row["batch"], n_seq=row["seq"])) for part in parts
+        )
 
 
 def test_days_are_those_of_the_plan() -> None:
     model = architecture("llama3-8b")
-    over = {"device": ["a100", "h100"], "mfu": ["0.3", Fraction(2, 5)], "count": [8, 1000], "tokens": "15e12", "seq": [8192]}
+    over = {
+        "device": ["a100", "h100"],
+        "mfu": ["0.3", Fraction(2, 5)],
+        "count": [8, 1000],
+        "tokens": "15e12",
+        "seq": [8192],
+    }
     found = sweep(model, over, ["days", "tokens_per_second", "device_hours", "energy"])
     assert len(found) == 8
     for row in found.rows():
@@ -127,9 +150,10 @@ def test_days_are_those_of_the_plan() -> None:
             Training(model, tokens=Fraction(row["tokens"]), device=device(row["device"]), count=row["count"],
                      mfu=Fraction(row["mfu"]), seq=row["seq"])
         )  # fmt: skip
-        assert {name: plan.result(name).value for name in row.keys() & {"days", "tokens_per_second", "device_hours", "energy"}} == {
-            name: row[name] for name in ("days", "tokens_per_second", "device_hours", "energy")
-        }
+        assert {
+            name: plan.result(name).value
+            for name in row.keys() & {"days", "tokens_per_second", "device_hours", "energy"}
+        } == {name: row[name] for name in ("days", "tokens_per_second", "device_hours", "energy")}
 
 
 def test_values_beyond_int64_are_exact() -> None:
@@ -169,7 +193,8 @@ def test_conditions_keep_the_points_that_meet_them() -> None:
     found = sweep("gpt2", over, ["params"], where=where)
     assert found.rows() == [
         row for row in every
-        if row["d_model"] % 128 == 0 and row["params"] <= 100e6 and row["d_model"] >= 16 * row["n_layer"] and row["n_head"] != 12
+        if row["d_model"] % 128 == 0 and row["params"] <= 100e6
+        and row["d_model"] >= 16 * row["n_layer"] and row["n_head"] != 12
     ]  # fmt: skip
     assert len(found) and set(where) <= set(found.dropped)
     assert sum(found.dropped.values()) == 29 * 31 * 2 - len(found)
@@ -188,7 +213,7 @@ def test_zipped_names_vary_together() -> None:
 def test_what_is_unfit_is_refused_where_that_is_chosen() -> None:
     with pytest.raises(SizeError, match="does not hold at n_head = 5"):
         prepared("gpt2", {"n_head": [12, 5]}, ["params"], unfit="refuse")
-    with pytest.raises(SizeError, match="at n_active = 9, n_expert = 8|n_active is at most n_expert"):
+    with pytest.raises(SizeError, match="n_active is at most n_expert"):
         prepared("mixtral-8x7b", {"n_active": [2, 9]}, ["params"], unfit="refuse")
     assert len(sweep("gpt2", {"n_head": [12, 6]}, ["params"], unfit="refuse")) == 2
 
@@ -230,4 +255,3 @@ def test_bad_input_is_refused_in_one_line(over: Any, measures: list[str], error:
     with pytest.raises(error, match=said) as caught:
         sweep("gpt2", over, measures)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
-

@@ -25,14 +25,18 @@ _MOST_PRINTED = 10_000
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--over", multiple=True, metavar="NAME=VALUES", help="12,24 or 768:12288:128 or 1:64:*2; may be repeated.")
+@click.option(
+    "--over", multiple=True, metavar="NAME=VALUES", help="12,24 or 768:12288:128 or 1:64:*2; may be repeated."
+)
 @click.option("--measure", "measures", multiple=True, metavar="NAMES", help="What is computed; --list names them.")
 @click.option("--where", multiple=True, metavar="CONDITION", help="Keep points that meet it, such as 'days <= 30'.")
-@click.option("--zip", "zipped", multiple=True, metavar="NAMES", help="Names, such as n_layer,d_model, that vary together.")
+@click.option(
+    "--zip", "zipped", multiple=True, metavar="NAMES", help="Names, such as n_layer,d_model, that vary together."
+)
 @click.option("--unfit", default="drop", metavar="HOW", help="Points that are no model: drop (default) or refuse.")
 @click.option("--numbers", default="exact", metavar="HOW", help="exact (default), or float64 where int64 does not do.")
 @options.convention
-@plans.attention
+@click.option("--attention", default="eager", metavar="HOW", help="eager (default), flash or absorbed.")
 @plans.dtype
 @plans.recompute
 @click.option("--out", metavar="FILE", help="Write a .csv or .parquet file, part by part.")
@@ -94,7 +98,9 @@ def _ranges(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         name, equals, values = (part.strip() for part in text.partition("="))
         if not equals or not name or name in found:
-            raise SizeError(f"--over takes name=values, each name once, such as n_layer=12,24 or seq=1024:8192:1024; not {text!r}")
+            raise SizeError(
+                f"--over takes name=values, each name once, such as n_layer=12,24 or seq=1024:8192:1024; not {text!r}"
+            )
         found[name] = values
     return found
 
@@ -123,7 +129,9 @@ def _held(sweep: Sweep, scheduler: str | None, as_json: bool) -> str:
     if not as_json:
         return "\n".join([found.text(), *_said(found.dropped, found.notes)])
     if len(found) > _MOST_PRINTED:
-        raise SizeError(f"{len(found):,} points are more than the {_MOST_PRINTED:,} that are printed; write them with --out")
+        raise SizeError(
+            f"{len(found):,} points are more than the {_MOST_PRINTED:,} that are printed; write them with --out"
+        )
     rows = [{name: _plain(value) for name, value in row.items()} for row in found.rows()]
     return json.dumps({**_head(sweep, len(found), found.dropped), "rows": rows}, indent=2)
 
@@ -147,4 +155,7 @@ def _head(sweep: Sweep, points: int, dropped: Mapping[str, int]) -> dict[str, An
 
 
 def _said(dropped: Mapping[str, int], notes: tuple[str, ...]) -> list[str]:
-    return [*(f"dropped: {count:,} points, not {text}" for text, count in dropped.items()), *(f"note: {each}" for each in notes)]
+    return [
+        *(f"dropped: {count:,} points, not {text}" for text, count in dropped.items()),
+        *(f"note: {each}" for each in notes),
+    ]

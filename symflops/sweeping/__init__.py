@@ -10,8 +10,8 @@
 """
 
 from symflops.sweeping.measures import MEASURES, Measure
+from symflops.sweeping.parts import Column, Sweep
 from symflops.sweeping.preparing import prepared
-from symflops.sweeping.sweep import Column, Sweep
 from symflops.sweeping.swept import Swept, held, stream, sweep
 
 __all__ = ["MEASURES", "Column", "Measure", "Sweep", "Swept", "held", "prepared", "stream", "sweep"]

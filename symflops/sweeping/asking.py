@@ -1,6 +1,7 @@
 """What is asked of a sweep, checked by name and value.
 
 >>> from symflops.architectures import architecture
+>>> from symflops.sweeping.axes import axes
 >>> Asked(architecture("gpt2"), axes({"d_modle": 768}), ()).check()
 Traceback (most recent call last):
 symflops.errors.UnknownName: unknown size 'd_modle'; did you mean 'd_model'? (known: batch, count, ...)
@@ -19,7 +20,7 @@ from symflops.conventions import TORCH, Convention
 from symflops.errors import SizeError, UnknownName
 from symflops.notation import symbol
 from symflops.plans.quantities import MFU
-from symflops.sweeping.axes import ALIASES, Axis, axes
+from symflops.sweeping.axes import ALIASES, Axis
 from symflops.sweeping.figures import FIGURES
 from symflops.sweeping.measures import MEASURES, Measure, Setting
 from symflops.sweeping.variants import Variant, check_lengths, check_names
@@ -66,13 +67,13 @@ class Asked:
 
     def check(self) -> None:
         """Raises `UnknownName` or `SizeError` for a name or a value that is none."""
-        for name, values in (("unfit", UNFIT), ("numbers", NUMBERS)):
-            if getattr(self, name) not in values:
-                raise UnknownName(f"choice of {name}", getattr(self, name), values)
+        for name, choices in (("unfit", UNFIT), ("numbers", NUMBERS)):
+            if getattr(self, name) not in choices:
+                raise UnknownName(f"choice of {name}", getattr(self, name), choices)
         table = self.model.table
         for name in self.swept - RUN.keys():
             if name not in table:
-                raise UnknownName("size", name, {*table, *RUN.values()})
+                raise UnknownName("size", name, {*table, *RUN.values(), *FIGURES})
         if not self.axes or not self.measures:
             what = "nothing varies; give a range, such as n_layer=12,24,48"
             raise SizeError("nothing is measured; give a measure, such as params" if self.axes else what)

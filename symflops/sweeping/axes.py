@@ -152,7 +152,11 @@ def _number(name: str, given: Any) -> Number:
             return _no_number(name, given)
         if isinstance(given, Fraction):
             return _whole(given)
-        return _whole(Fraction(repr(float(given)))) if hasattr(given, "is_integer") and not _index(given) else operator.index(given)
+        return (
+            _whole(Fraction(repr(float(given))))
+            if hasattr(given, "is_integer") and not _index(given)
+            else operator.index(given)
+        )
     except (SymflopsError, TypeError, ValueError):
         return _no_number(name, given)
 
@@ -174,7 +178,7 @@ def _whole(number: Fraction) -> Number:
 def axes(over: Mapping[str, Values], zipped: Sequence[Sequence[str]] = (), form: str = "bf16") -> tuple[Axis, ...]:
     """The axes of a grid in the order given, of those that are zipped one in place of the first.
 
-    >>> [len(each) for each in axes({"n_layer": [12, 24], "seq": 1024, "d_model": [768, 1024]}, [["n_layer", "d_model"]])]
+    >>> [len(each) for each in axes({"n_layer": [1, 2], "seq": 8, "d_model": [64, 96]}, [["n_layer", "d_model"]])]
     [2, 1]
 
     Raises `SizeError` for a size that is given twice, `UnknownName` for a zipped name that is none of them, and

@@ -10,12 +10,12 @@ from typing import Any
 
 from symflops.errors import SymflopsError
 from symflops.sweeping.grid import Chunk
-from symflops.sweeping.sweep import Part, Sweep
+from symflops.sweeping.parts import Part, Sweep
 
 LOCAL = "local"
 """A cluster of processes of this machine."""
-_CHUNKS_OF_TASK, _TASKS_AHEAD, _PATIENCE = 16, 4, 10
-"""Chunks of a task; tasks that each worker has waiting, so that memory stays bounded; seconds until a scheduler answers."""
+_CHUNKS_OF_TASK, _TASKS_AHEAD, _PATIENCE = 4, 4, 10
+"""Chunks of a task; tasks that each worker has waiting, as memory is bounded; seconds until a scheduler answers."""
 
 
 @contextmanager

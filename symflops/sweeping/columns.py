@@ -12,8 +12,8 @@ from symflops.sweeping.asking import Asked
 from symflops.sweeping.axes import ALIASES, DEVICE, Axis
 from symflops.sweeping.figures import FIGURES
 from symflops.sweeping.measures import Measure
+from symflops.sweeping.parts import Column, Forms, Sweep
 from symflops.sweeping.running import Form, Kind
-from symflops.sweeping.sweep import Column, Forms, Sweep
 
 _MOST_TRIED = 10**6
 

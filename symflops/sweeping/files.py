@@ -1,6 +1,6 @@
 """Sweeps as CSV and Parquet files: part by part beside the file, which takes its place when all is written.
 
-CSV takes nothing but this library; Parquet takes pyarrow. A file is whole or as it was: an interrupted sweep leaves none.
+Parquet takes pyarrow. A file is whole or as it was: an interrupted sweep leaves nothing half-written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from symflops.errors import SizeError, SymflopsError, UnknownName
-from symflops.sweeping.sweep import Column, Part
+from symflops.sweeping.parts import Column, Part
 
 _ROW_GROUP = 2**20
 _DIGITS = 38
@@ -76,7 +76,9 @@ def writer_of(path: Path, suffix: str | None = None) -> Callable[[Path, Sequence
     if kind not in _WRITERS:
         raise UnknownName("kind of file", kind or path.name, _WRITERS)
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise SymflopsError(f"{path} cannot be written: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
+        raise SymflopsError(
+            f"{path} cannot be written: {'it is a folder' if path.is_dir() else 'there is no such folder'}"
+        )
     return _WRITERS[kind]
 
 
@@ -124,7 +126,9 @@ class _Parquet:
             import pyarrow
             import pyarrow.parquet as parquet
         except ImportError:
-            raise SymflopsError("a Parquet file takes pyarrow: pip install 'symflops[sweep]'; or name a .csv file") from None
+            raise SymflopsError(
+                "a Parquet file takes pyarrow: pip install 'symflops[sweep]'; or name a .csv file"
+            ) from None
         self._arrow = pyarrow
         self._schema = pyarrow.schema([self._field(each) for each in columns])
         self._writer = parquet.ParquetWriter(path, self._schema)
@@ -133,7 +137,9 @@ class _Parquet:
 
     def _field(self, column: Column) -> Any:
         said = {"unit": column.unit, "meaning": column.meaning}
-        return self._arrow.field(column.name, self._type(column), metadata={key: text for key, text in said.items() if text})
+        return self._arrow.field(
+            column.name, self._type(column), metadata={key: text for key, text in said.items() if text}
+        )
 
     def _type(self, column: Column) -> Any:
         if column.kind in ("int64", "float64"):
@@ -167,4 +173,6 @@ class _Parquet:
         self._writer.close()
 
 
-_WRITERS: Mapping[str, Callable[[Path, Sequence[Column]], Writer]] = MappingProxyType({".csv": _Csv, ".parquet": _Parquet})
+_WRITERS: Mapping[str, Callable[[Path, Sequence[Column]], Writer]] = MappingProxyType(
+    {".csv": _Csv, ".parquet": _Parquet}
+)

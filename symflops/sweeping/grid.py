@@ -20,7 +20,7 @@ from symflops.sweeping.axes import Axis
 
 Chunk: TypeAlias = tuple[slice, ...]
 """A range of each axis."""
-MOST_POINTS = 65_536
+MOST_POINTS = 131_072
 """Points of a chunk: few enough that what is computed of them stays in a core's cache."""
 
 

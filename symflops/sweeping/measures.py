@@ -1,11 +1,11 @@
 """What a sweep may compute: named closed forms of an architecture, as data.
 
-A measure is a line of `MEASURES`. Its form is in the sizes of the notation and the symbols of plans and devices; a sweep
-finds out which of them it needs.
+A measure is a line of `MEASURES`. Its form is in the sizes of the notation and the symbols of plans and devices; a
+sweep finds out which of them it needs.
 
 >>> from symflops.architectures import architecture
 >>> MEASURES["C_forward_per_token"].form(Setting(architecture("gpt2")))
-12*d_ff...
+4*d_ff*d_model*n_layer + 8*d_model**2*n_layer + 4*d_model*n_layer*n_seq + 2*d_model*n_vocab
 >>> MEASURES["days"].unit
 'days'
 """
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MappingProxyType
 
-from sympy import Add, Expr, Integer, Symbol, expand
+from sympy import Add, Expr, Integer, Rational, expand
 
 from symflops.architectures import Architecture
 from symflops.architectures.runs import Run
 from symflops.conventions import TORCH, Convention
 from symflops.errors import NoDecoding
 from symflops.measures import Phase, active_params, flops, params, params_without
-from symflops.notation import n_batch, n_device, n_seq, n_token
+from symflops.notation import n_batch, n_device, n_seq
 from symflops.plans.quantities import C_TOKEN, DAYS, MFU, PEAK, C
 from symflops.plans.train import TIME, WORK
 from symflops.serving import cache_bytes
@@ -54,7 +54,7 @@ class Setting:
     @property
     def element_bytes(self) -> Expr:
         """Bytes of an element."""
-        return number_format(self.form).bytes
+        return Rational(number_format(self.form).bytes)
 
     def flops(self, phase: Phase) -> Expr:
         """The work of a batch of sequences."""
@@ -87,17 +87,18 @@ def _saved(setting: Setting) -> Expr:
     return Add(*memory(setting.network, setting.recompute, setting.element_bytes).values())
 
 
-def _priced(unknown: Symbol | Expr, setting: Setting) -> Expr:
+def _priced(form: Expr, setting: Setting) -> Expr:
     """A form in the FLOPs of one token in training, at this setting's."""
-    return unknown.xreplace({C_TOKEN: setting.per_token("training")})
+    return form.xreplace({C_TOKEN: setting.per_token("training")})
 
 
 _DAYS = TIME.form(DAYS).xreplace({C: WORK.form(C)})
 _MADE = (
     Measure("params", "parameters", "all parameters, each once", lambda it: params(it.model.network)),
-    Measure("N", "parameters", "parameters without embeddings, Kaplan's N", lambda it: params_without(it.model.network)),
+    Measure("N", "parameters", "without embeddings, Kaplan's N", lambda it: params_without(it.model.network)),
     Measure("active", "parameters", "parameters that serve one token", lambda it: active_params(it.model.network)),
-    Measure("weight_bytes", "bytes", "all parameters, an element each", lambda it: it.element_bytes * params(it.model.network)),
+    Measure("weight_bytes", "bytes", "all parameters, an element each",
+            lambda it: it.element_bytes * params(it.model.network)),
     Measure("C_forward", "FLOP", "forward pass of a batch", lambda it: it.flops("forward")),
     Measure("C_backward", "FLOP", "backward pass of a batch", lambda it: it.flops("backward")),
     Measure("C_training", "FLOP", "both passes of a batch", lambda it: it.flops("training")),
@@ -124,5 +125,3 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
     {each.name: each for each in (*_MADE, *(_of_device(name) for name in FIGURES))}
 )
 """Every measure by its name."""
-
-__all__ = ["MEASURES", "Measure", "Setting", "n_token"]

@@ -25,8 +25,8 @@ from symflops.sweeping.columns import columns_of
 from symflops.sweeping.conditions import Nowhere, condition, read
 from symflops.sweeping.grid import Grid
 from symflops.sweeping.measures import MEASURES, Measure
+from symflops.sweeping.parts import Forms, Sweep
 from symflops.sweeping.running import Form
-from symflops.sweeping.sweep import Forms, Sweep
 from symflops.sweeping.variants import Said, Variant, clamped, variant
 from symflops.training.checkpoints import NONE, Scheme
 from symflops.training.formats_known import number_format
@@ -55,8 +55,8 @@ def prepared(
     refused; ``numbers`` whether what int64 does not hold is exact or float64; ``form`` is the number format of elements
     and of matmuls' operands. Axes by whose values the network itself changes come first.
 
-    Raises `UnknownName` for a model, size, measure, device or choice that is none, `SizeError` for values that are none,
-    an empty grid, and measures that need a size that is not given.
+    Raises `UnknownName` for a model, size, measure, device or choice that is none, `SizeError` for values that are
+    none, an empty grid, and measures that need a size that is not given.
     """
     found = model if isinstance(model, Architecture) else architecture(model)
     number_format(form)
@@ -157,5 +157,7 @@ def _compiled(asked: Asked, made: _Made) -> Forms | str:
         return error.text
     derived = {name: Form.of(settled(name, clamped(rule))) for name, rule in made.variant.derived.items()}
     measures = {name: Form.of(settled(name, form)) for name, form in made.measures.items()}
-    needed = frozenset().union(*(each.arguments for each in (*(each.form for each in (*own, *where)), *measures.values())))
+    needed = frozenset().union(
+        *(each.arguments for each in (*(each.form for each in (*own, *where)), *measures.values()))
+    )
     return Forms({name: form for name, form in derived.items() if name in needed}, own, where, measures)

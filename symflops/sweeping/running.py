@@ -5,11 +5,12 @@ Steps are in int64 where a bound proves that none overflows, and in Python's int
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from sympy import Expr
@@ -115,7 +116,9 @@ def _one_line() -> Iterator[None]:
         with np.errstate(divide="raise", invalid="raise"):
             yield
     except (ZeroDivisionError, FloatingPointError):
-        raise SizeError("a form divides by zero at a point of the grid; leave that point out with a condition") from None
+        raise SizeError(
+            "a form divides by zero at a point of the grid; leave that point out with a condition"
+        ) from None
     except OverflowError:
         raise SizeError("float64 does not hold a value of the grid; ask for exact numbers") from None
 
@@ -123,16 +126,45 @@ def _one_line() -> Iterator[None]:
 def _run(program: Program, given: Sequence[Any], ufuncs: Mapping[str, Callable[..., Any]]) -> tuple[Any, Any]:
     """Numerator and denominator."""
     values: list[Any] = []
-    for node in program.nodes:
+    last = _last_reads(program)
+    for place, node in enumerate(program.nodes):
         if not node.operands:
             values.append(given[node.left] if node.op == "size" else node.left)
             continue
         left, right = values[node.left], values[node.right]
         if type(left) is int and type(right) is int:
             values.append(EXACT[node.op](left, right))
-        else:
+        elif node.op == "less":
             values.append(ufuncs[node.op](left, right))
+        else:
+            free = [values[each] for each in node.operands if last[each] == place and program.nodes[each].operands]
+            values.append(ufuncs[node.op](left, right, out=_reused(free, left, right)))
     return values[program.numerator], values[program.denominator]
+
+
+@cache
+def _last_reads(program: Program) -> tuple[int, ...]:
+    """The place of the node that reads each node last; beyond all for those that are the result."""
+    last = [0] * len(program.nodes)
+    for place, node in enumerate(program.nodes):
+        for each in node.operands:
+            last[each] = place
+    last[program.numerator] = last[program.denominator] = len(last)
+    return tuple(last)
+
+
+def _reused(free: Sequence[Any], left: Any, right: Any) -> Any:
+    """An array that nothing reads again and that has the result's shape: new memory costs more than the arithmetic."""
+    for each in free:
+        if type(each) is not int and _fits(each, left) and _fits(each, right):
+            return each
+    return None
+
+
+def _fits(into: Any, operand: Any) -> bool:
+    if type(operand) is int or operand is into:
+        return True
+    return operand.ndim <= into.ndim and all(map(operator.le, operand.shape[::-1], into.shape[::-1]))
 
 
 def _quotients(top: Any, bottom: Any) -> NDArray[Any]:

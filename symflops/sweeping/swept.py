@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
@@ -27,8 +26,8 @@ from symflops.errors import SizeError, SymflopsError
 from symflops.sweeping.axes import Values
 from symflops.sweeping.clusters import parts_of
 from symflops.sweeping.files import Written, write
+from symflops.sweeping.parts import Column, Part, Sweep
 from symflops.sweeping.preparing import prepared
-from symflops.sweeping.sweep import Column, Part, Sweep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,8 +133,8 @@ def held(of: Sweep, scheduler: str | None = None, progress: Progress = _quiet) -
 
     if of.grid.points > MOST_HELD:
         raise SizeError(
-            f"the grid has {of.grid.points:,} points, more than the {MOST_HELD:,} that are held in memory; write them to "
-            "a file with --out, or `symflops.sweeping.stream`"
+            f"the grid has {of.grid.points:,} points, more than the {MOST_HELD:,} that are held in memory; write "
+            "them to a file with --out, or `symflops.sweeping.stream`"
         )
     columns = {each.name: np.empty(of.grid.points, _DTYPES.get(each.kind, np.int64)) for each in of.columns}
     dropped: Counter[str] = Counter()
@@ -179,4 +178,4 @@ def refuse_nothing(kept: int, dropped: Mapping[str, int]) -> None:
         raise SizeError(f"no point of the grid is left: {said}")
 
 
-__all__ = ["MOST_HELD", "Fraction", "Swept", "held", "stream", "sweep"]
+__all__ = ["MOST_HELD", "Swept", "held", "stream", "sweep"]

@@ -132,7 +132,11 @@ def _sized(model: Architecture, sizes: Mapping[str, int]) -> Architecture:
 
 
 def _length(
-    model: Architecture, raw: Mapping[str, Any], settled: Mapping[str, Expr], derived: Mapping[str, Expr], open_: frozenset[str]
+    model: Architecture,
+    raw: Mapping[str, Any],
+    settled: Mapping[str, Expr],
+    derived: Mapping[str, Expr],
+    open_: frozenset[str],
 ) -> dict[str, Expr]:
     """The tokens of a sequence, where they are not swept over: a whole context."""
     if SEQ in open_ or SEQ in raw:
@@ -144,7 +148,9 @@ def _length(
 
 def _followed(raw: Mapping[str, Any], open_: frozenset[str]) -> tuple[dict[str, Expr], dict[str, Expr]]:
     """Sizes as numbers or polynomials in open ones, and those that are quotients."""
-    known = {symbol(name): each if isinstance(each, Expr) else Integer(size_of(name, each, {})) for name, each in raw.items()}
+    known = {
+        symbol(name): each if isinstance(each, Expr) else Integer(size_of(name, each, {})) for name, each in raw.items()
+    }
     settled: dict[str, Expr] = {}
     derived: dict[str, Expr] = {}
     for name in raw:
@@ -152,7 +158,9 @@ def _followed(raw: Mapping[str, Any], open_: frozenset[str]) -> tuple[dict[str, 
         while form.free_symbols & known.keys():
             form = form.xreplace(known)
         if not form.free_symbols:
-            settled[name] = Integer(size_of(f"{name} = {known[symbol(name)]}" if form != known[symbol(name)] else name, form, {}))
+            settled[name] = Integer(
+                size_of(f"{name} = {known[symbol(name)]}" if form != known[symbol(name)] else name, form, {})
+            )
         else:
             (settled if _is_polynomial(form) else derived)[name] = form
     return settled, derived

@@ -1,4 +1,4 @@
-"""A sweep that is prepared: a grid, and for each kind of point the compiled forms; its parts are computed when asked for.
+"""A sweep that is prepared: a grid, and the compiled forms of its points; its parts are computed when asked for.
 
 >>> from symflops.sweeping.preparing import prepared
 >>> found = prepared("gpt2", {"n_layer": [12, 24], "d_model": [768, 770], "n_head": 12}, ["params"])
@@ -36,7 +36,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Forms:
-    """The compiled forms of a part of the grid: derived sizes, conditions of the family and those asked for, measures."""
+    """The compiled forms of a part of the grid: derived sizes, conditions (``own``, of the family), measures."""
 
     derived: Mapping[str, Form]
     own: tuple[Condition, ...]
@@ -88,7 +88,9 @@ class Sweep:
     def _numbers(self) -> tuple[Mapping[str, NDArray[Any]], ...]:
         """The sizes of each axis as integers, by name; of a device, the figures that a form asks for."""
         wanted = frozenset().union(*(_arguments(each) for each in self.forms))
-        return tuple({name: whole_numbers(axis, name) for name in axis.numbers if name in wanted} for axis in self.grid.axes)
+        return tuple(
+            {name: whole_numbers(axis, name) for name in axis.numbers if name in wanted} for axis in self.grid.axes
+        )
 
     @cached_property
     def _shown(self) -> tuple[Mapping[str, NDArray[Any]], ...]:
@@ -109,7 +111,9 @@ class Sweep:
         columns = self._axes(chunk, self._shown)
         if isinstance(forms, str):
             points = self.grid.points_of(chunk)
-            return Part(points, {name: np.empty(0, values.dtype) for name, values in self._empty().items()}, {forms: points})
+            return Part(
+                points, {name: np.empty(0, values.dtype) for name, values in self._empty().items()}, {forms: points}
+            )
         sizes = self._axes(chunk, self._numbers)
         sizes |= {name: form.values(sizes, "integer") for name, form in forms.derived.items()}
         keep, dropped = _kept(forms.conditions, sizes, shape)
@@ -128,8 +132,9 @@ class Sweep:
     def refuse_unfit(self) -> None:
         """Raises `SizeError` for the first condition of the family that some point does not meet."""
         for forms in self.forms:
-            for each in () if isinstance(forms, str) else forms.own:
-                _refuse(each, self._with_derived(forms, each.form.arguments))
+            if isinstance(forms, Forms):
+                for each in forms.own:
+                    _refuse(each, self._with_derived(forms, each.form.arguments))
 
     def _with_derived(self, forms: Forms, names: frozenset[str]) -> dict[str, Any]:
         """All values of some sizes, derived ones too."""
@@ -186,7 +191,9 @@ def _array(values: tuple[Any, ...], kind: str) -> NDArray[Any]:
     return found
 
 
-def _kept(conditions: tuple[Condition, ...], sizes: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[Any, dict[str, int]]:
+def _kept(
+    conditions: tuple[Condition, ...], sizes: Mapping[str, Any], shape: tuple[int, ...]
+) -> tuple[Any, dict[str, int]]:
     """Where all conditions hold, None for everywhere, and how many points each is the first to drop."""
     import numpy as np
 
