@@ -4,7 +4,7 @@
 >>> from symflops.sweeping.axes import axes
 >>> Asked(architecture("gpt2"), axes({"d_modle": 768}), ()).check()
 Traceback (most recent call last):
-symflops.errors.UnknownName: unknown size 'd_modle'; did you mean 'd_model'? (known: batch, count, ...)
+symflops.errors.UnknownName: unknown size 'd_modle'; did you mean 'd_model'? (known: bandwidth, ...)
 """
 
 from __future__ import annotations
