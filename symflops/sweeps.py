@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Values = Callable[..., int | Fraction]
 
 _BLOCK = 16_384
-_UFUNCS = {
+UFUNCS = {
     "add": "add",
     "sub": "subtract",
     "mul": "multiply",
@@ -31,6 +31,7 @@ _UFUNCS = {
     "floordiv": "floor_divide",
     "less": "less",
 }
+"""The function of NumPy that each operation of a program is."""
 
 
 def sweep(program: Program, exact: Values, bound: Values, arrays: Mapping[str, Any]) -> NDArray[Any]:
@@ -142,7 +143,7 @@ def _plan(program: Program, sizes: Sizes, dtype: Any) -> _Plan:
     if buffers and not program.divides:
         buffers[places[-1]] = count  # The last step writes where the result goes.
     steps = [
-        (getattr(np, _UFUNCS[node.op]), node.left, node.right, place, buffers[place])
+        (getattr(np, UFUNCS[node.op]), node.left, node.right, place, buffers[place])
         for place, node in ((place, program.nodes[place]) for place in places)
     ]
     scratch = tuple(np.empty((count, _BLOCK), dtype))

@@ -147,14 +147,30 @@ def resolve(table: Mapping[str, Field], config: Config) -> dict[str, int]:
 
     Raises `ConfigError` for a field that is missing, `SizeError` for a size that is no positive integer.
     """
-    raw = {name: _read(name, field, config) for name, field in table.items()}
+    raw = said(table, config)
     values: dict[str, int] = {}
     for name in _numbers_first(raw):
-        values[name] = _value(name, raw[name], values)
+        values[name] = size_of(name, raw[name], values)
     return {name: values[name] for name in table}
 
 
-def _value(name: str, raw: Any, values: Mapping[str, int]) -> int:
+def said(table: Mapping[str, Field], config: Config) -> dict[str, Any]:
+    """Every size of the table as the config says it: a number, or an expression in other sizes.
+
+    >>> gpt2 = completed({"model_type": "gpt2"})
+    >>> said({"d_ff": fields_of(gpt2, {})["d_ff"]}, gpt2)
+    {'d_ff': 4*d_model}
+
+    Raises `ConfigError` for a field that is missing.
+    """
+    return {name: _read(name, field, config) for name, field in table.items()}
+
+
+def size_of(name: str, raw: Any, values: Mapping[str, int]) -> int:
+    """A size as a whole number, of what the config says and the sizes that it follows from.
+
+    Raises `SizeError` for what is no positive integer; of one kind of layer there may be none.
+    """
     if not _open(raw):
         return 0 if name.startswith("n_layer_") and raw == 0 else positive_integer(name, raw)
     return positive_integer(f"{name} = {raw}", raw.subs({symbol(known): size for known, size in values.items()}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -79,6 +79,16 @@ def _refuse_contradictions(sizes: Mapping[str, int], divides: Iterable[tuple[str
     for divisor, number in divides:
         if {divisor, number} <= sizes.keys() and sizes[number] % sizes[divisor]:
             raise SizeError(f"{divisor} = {sizes[divisor]} does not divide {number} = {sizes[number]}")
-    for less, more in [*((name, "n_layer") for name in sizes if name in _KINDS), *_AT_MOST]:
-        if {less, more} <= sizes.keys() and sizes[less] > sizes[more]:
+    for less, more in at_most(sizes):
+        if sizes[less] > sizes[more]:
             raise SizeError(f"{less} = {sizes[less]} is more than {more} = {sizes[more]}")
+
+
+def at_most(names: Collection[str]) -> list[tuple[str, str]]:
+    """Pairs of sizes of which the first is no larger than the second, of any family.
+
+    >>> at_most({"n_layer": 12, "n_layer_dense": 3, "n_head": 12})
+    [('n_layer_dense', 'n_layer')]
+    """
+    pairs = [*((name, "n_layer") for name in names if name in _KINDS), *_AT_MOST]
+    return [(less, more) for less, more in pairs if less in names and more in names]

@@ -19,6 +19,7 @@ from symflops.cli.formats import formats
 from symflops.cli.identify import identify
 from symflops.cli.laws import laws
 from symflops.cli.plans import plan
+from symflops.cli.sweep import sweep
 from symflops.cli.trace import trace
 from symflops.cli.verify import verify
 from symflops.errors import SymflopsError, UnknownName
@@ -39,7 +40,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, explain, formats, identify, laws, plan, trace, verify):
+for command in (check, compare, derive, evaluate, explain, formats, identify, laws, plan, sweep, trace, verify):
     symflops.add_command(command)
 
 

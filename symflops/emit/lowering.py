@@ -256,6 +256,8 @@ class _Lowering:
         if isinstance(formula, (Add, Mul)):
             return formula.func(*map(self._rational, formula.args))
         if isinstance(formula, Pow):
+            if not formula.exp.is_Integer:
+                raise _unsupported(formula)
             return self._rational(formula.base) ** formula.exp
         numerator, denominator = self.ratio(formula)
         above = self._generator(numerator, positive=bool(formula.is_positive))
