@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from itertools import product
 
 from sympy import Expr, Integer, Poly, Symbol, expand
@@ -10,6 +11,7 @@ from sympy import Expr, Integer, Poly, Symbol, expand
 from symflops.architectures.names import KINDS
 from symflops.laws.catalogue.asking import alone, always, at_most, on_tokens, tested
 from symflops.laws.catalogue.linearity import MEASURES, Measure
+from symflops.laws.catalogue.predicted import as_convention
 from symflops.laws.catalogue.subjects import families, few, network, over, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, counted, never_negative, same
@@ -102,8 +104,9 @@ def ask_whole_number(cost: Cost, case: Case) -> Iterator[Instance]:
 
 
 def _whole(claims: Claims) -> bool:
-    counts = claims.quantity in ("params", "cache_bytes") or (claims.unit == "FLOP" or claims.pairs != "half")
-    return counts and (claims.per != "token" or claims.quantity == "params")
+    prices = as_convention(claims).prices if claims.quantity == "flops" else ()
+    whole = all(Fraction(line.price).denominator == 1 for line in prices)
+    return whole and (claims.per != "token" or claims.quantity == "params")
 
 
 def rising(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> Iterator[Instance]:

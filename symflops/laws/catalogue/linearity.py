@@ -9,6 +9,7 @@ from sympy import Add, Expr, Integer, Poly
 from symflops.architectures.names import KINDS
 from symflops.laws.catalogue.asking import KINDS as COUNTS
 from symflops.laws.catalogue.asking import always, no_curve, of_params, steps, tested
+from symflops.laws.catalogue.predicted import doubled
 from symflops.laws.catalogue.subjects import Has, families, few, network, over
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
@@ -117,8 +118,9 @@ def nameless(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> It
         yield same(f"{measure}, {name}", of[measure](flat), of[measure](whole))
 
 
-def _not_params(claims: Claims) -> bool:
-    return not of_params(claims)
+def _of_each_sequence(claims: Claims) -> bool:
+    """Whether nothing is charged once for a batch, as sums of gradients over it are."""
+    return not of_params(claims) and (claims.quantity != "flops" or doubled(claims))
 
 
 LAWS = (
@@ -169,7 +171,7 @@ LAWS = (
         "work and caches; every family but CLIP, which compares each image with each text",
         over(straight_in_batch, without=lambda family: family == "clip"),
         ask_batch,
-        _not_params,
+        _of_each_sequence,
     ),
     Law(
         "parameters-know-no-tokens",
