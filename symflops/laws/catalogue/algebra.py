@@ -11,7 +11,7 @@ from sympy import Expr, Integer, Poly, Symbol, expand
 from symflops.architectures.names import KINDS
 from symflops.laws.catalogue.asking import alone, always, at_most, on_tokens, tested
 from symflops.laws.catalogue.linearity import MEASURES, Measure
-from symflops.laws.catalogue.predicted import as_convention
+from symflops.laws.catalogue.predicted import as_convention, on_weights
 from symflops.laws.catalogue.subjects import families, few, network, over, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, counted, never_negative, same
@@ -120,13 +120,19 @@ def rising(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> Iter
 
 def ask_rising(cost: Cost, case: Case) -> Iterator[Instance]:
     """The same of numbers: twice the size, of active experts one more."""
-    for size in RISING:
+    for size in _rising(cost.claims):
         if size.name in case.sizes:
             more = case.sizes[size.name] + (1 if size == n_active else case.sizes[size.name])
             other = alone(case, **{size.name: more})
             if other is not None:
                 about = f"{size} = {case.sizes[size.name]} and {more}"
                 yield at_most(cost, case, cost.of(case), cost.of(other), about)
+
+
+def _rising(claims: Claims) -> Iterator[Symbol]:
+    """Of a token, what is done once for a sequence or a batch is the less the more tokens there are."""
+    shared = claims.per == "token" and not (on_weights(claims) and "convolution" not in claims.counts)
+    return (size for size in RISING if not (shared and size in (n_seq, n_batch)))
 
 
 def _rises(claims: Claims) -> bool:

@@ -19,7 +19,8 @@ from typing import Any
 from symflops.architectures import Architecture, architecture
 from symflops.architectures.fields import completed
 from symflops.errors import ConfigError, SizeError, UnknownName
-from symflops.laws.catalogue.subjects import one_stream, scans
+from symflops.laws.catalogue.predicted import LOOKUPS, kinds
+from symflops.laws.catalogue.subjects import looks_tokens_up, one_stream, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance
 from symflops.notation import n_seq
@@ -93,6 +94,16 @@ def on_tokens(ask: Ask) -> Ask:
     def asked(cost: Cost, case: Case) -> Iterator[Instance]:
         family = case.model.family.name
         if one_stream(family) and not scans(family) and n_seq in case.model.network.free_symbols:
+            yield from on_tables(ask)(cost, case)
+
+    return asked
+
+
+def on_tables(ask: Ask) -> Ask:
+    """A law of what is done for each token, asked where tables that are claimed as matmuls are looked up for tokens."""
+
+    def asked(cost: Cost, case: Case) -> Iterator[Instance]:
+        if looks_tokens_up(case.model.family.name) or "one_hot_mac" not in kinds(cost.claims, LOOKUPS):
             yield from ask(cost, case)
 
     return asked

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 from sympy import Expr, Integer
 
-from symflops.laws.catalogue.asking import alone, settable, tested, without_field
+from symflops.laws.catalogue.asking import alone, on_tables, settable, tested, without_field
 from symflops.laws.catalogue.predicted import ATTENTION, of_matmuls, passed
 from symflops.laws.catalogue.subjects import attends, grouped, over, own_heads, scans
 from symflops.laws.cost import MATMULS, Case, Cost
@@ -52,6 +53,12 @@ def by_total_width(name: str, whole: Expr) -> Iterator[Instance]:
         yield same(f"{phase}, {name}", form.subs(groups, simultaneous=True), form)
 
 
+@lru_cache(maxsize=256)
+def multi_head(whole: Expr) -> bool:
+    """Whether keys and values have as many heads as queries, whatever the sizes."""
+    return bool(passed(whole, _QKV) == 3 * passed(whole, _BACK))
+
+
 def ask_total_width(cost: Cost, case: Case) -> Iterator[Instance]:
     """As few heads as there are groups, each wider."""
     if "n_head" not in case.sizes:
@@ -59,6 +66,8 @@ def ask_total_width(cost: Cost, case: Case) -> Iterator[Instance]:
     groups = case.sizes.get("n_kv_head", case.sizes["n_head"])
     fewer = {"n_head": case.sizes["n_head"] // groups, "d_head": case.sizes["d_head"] * groups}
     own = {name: size for name, size in fewer.items() if name == "n_head" or settable(case.model, name)}
+    if len(own) < len(fewer) and not multi_head(case.model.network):
+        return
     other = alone(case, **own, **({"n_kv_head": 1} if "n_kv_head" in case.sizes else {}))
     if other is not None and other.sizes["d_head"] == fewer["d_head"] and "d_rope" not in case.sizes:
         about = f"{case.sizes['n_head']} heads of {case.sizes['d_head']} against {fewer['n_head']} of {fewer['d_head']}"
@@ -183,7 +192,7 @@ LAWS: tuple[Law, ...] = (
         "n_kv_head divides n_head",
         "matmuls and their parameters; families whose heads have a width of their own",
         over(by_total_width, own_heads, grouped),
-        ask_total_width,
+        on_tables(ask_total_width),
         lambda claims: of_matmuls(claims) and not claims.counts.isdisjoint(ATTENTION | _QKV),
     ),
     Law(

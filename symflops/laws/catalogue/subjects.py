@@ -20,7 +20,7 @@ from symflops.errors import NoDecoding
 from symflops.laws.law import Instance
 from symflops.networks import Once, Routed, uses
 from symflops.notation import d_head, d_rope, n_batch, n_chunk, n_kv_head, n_seq, n_state, n_window, r_kv
-from symflops.operations import Contraction, Operation
+from symflops.operations import Contraction, Lookup, Operation
 
 Has = Callable[[str], bool]
 """Whether a family has something, by its name."""
@@ -123,6 +123,13 @@ def one_stream(family: str) -> bool:
 def unfrozen(family: str) -> bool:
     """Whether every operand of a matmul has its gradient."""
     return not any(each.constants for each in operations(network(family)) if isinstance(each, Contraction))
+
+
+@cache
+def looks_tokens_up(family: str) -> bool:
+    """Whether every table is looked up for each sequence, and none once for a batch, or for pairs of tokens."""
+    tables = (each for each in operations(network(family)) if isinstance(each, Lookup))
+    return all(n_batch in each.forward_work["lookup", "forward"].free_symbols for each in tables)
 
 
 @cache
