@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from symflops.architectures import Architecture, architecture
+from symflops.architectures.composing import symbols_of
 from symflops.architectures.fields import completed
 from symflops.errors import ConfigError, SizeError, UnknownName
 from symflops.laws.catalogue.predicted import LOOKUPS, kinds
@@ -93,7 +94,7 @@ def on_tokens(ask: Ask) -> Ask:
 
     def asked(cost: Cost, case: Case) -> Iterator[Instance]:
         family = case.model.family.name
-        if one_stream(family) and not scans(family) and n_seq in case.model.network.free_symbols:
+        if one_stream(family) and not scans(family) and n_seq in symbols_of(case.model.network):
             yield from on_tables(ask)(cost, case)
 
     return asked
