@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sympy import Add, Expr, Mul
 
 from symflops.laws.cost import Recompute
@@ -25,6 +27,7 @@ OUTSIDE = NOT_N | {"patch", "class", "head"}
 """The roles of what stands before the layers and after them."""
 
 
+@lru_cache(maxsize=512)
 def recomputed(network: Expr, what: Recompute) -> Expr:
     """The network with what is recomputed wrapped as such: all layers, or the core of each attention.
 

@@ -123,6 +123,8 @@ def _again(given: Convention) -> Convention:
 @lru_cache(maxsize=512)
 def charged(network: Expr, claims: Claims) -> Expr:
     """What each token is charged for each parameter that serves it."""
+    if "parameter" not in kinds(claims):
+        return Integer(0)
     again = recomputed(network, claims.recompute)
     return expand(Add(*(each for use in uses(again) for each in _charged(use, claims))))
 
