@@ -263,6 +263,7 @@ FAULTS: dict[str, Faults] = {
     "six-n-and-attention": lambda: training.six_n("vit", VIT),
     "six-n-in-the-limit": lambda: training.six_n_alone("x", LLAMA, times=8),
     "full-recompute-is-one-forward-more": lambda: training.one_forward_more("x", LLAMA, lambda net: net),
+    "selective-recompute-is-one-core-more": lambda: training.core_once_more("x", LLAMA, lambda net: net),
     "flash-recomputes-its-scores": lambda: training.scores_once_more("x", LLAMA, LLAMA),
     "recompute-is-no-model-work": lambda: training.no_model_work("x", LLAMA, lambda net: 2 * net),
     "model-at-most-hardware": lambda: training.model_at_most_hardware("x", LLAMA, "kaplan"),

@@ -31,7 +31,8 @@ _HYBRID: Mapping[str, Sequence[Any]] = {
 MORE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "mixtral": {**_LLAMA, "num_local_experts": [4], "num_experts_per_tok": [1, 2, 4], "sliding_window": [None, 5]},
     "olmoe": {**_LLAMA, "num_experts": [4], "num_experts_per_tok": [1, 3]},
-    "gpt_oss": {**_LLAMA, "num_local_experts": [4], "num_experts_per_tok": [2], "sliding_window": [4], "head_dim": [6]},
+    "gpt_oss": {**_LLAMA, "num_local_experts": [4], "num_experts_per_tok": [2], "sliding_window": [4], "head_dim": [6],
+                "intermediate_size": [20]},
     "qwen2_moe": {**_LLAMA, "num_experts": [4], "num_experts_per_tok": [2], "moe_intermediate_size": [6],
                   "shared_expert_intermediate_size": [9]},
     "qwen3_moe": {**_LLAMA, "num_experts": [4], "num_experts_per_tok": [2], "moe_intermediate_size": [6]},

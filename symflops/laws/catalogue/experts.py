@@ -20,7 +20,7 @@ from symflops.laws.catalogue.asking import (
 )
 from symflops.laws.catalogue.matmuls import ask_slope, slope
 from symflops.laws.catalogue.predicted import at, of_matmuls, on_weights, owned, passed, tokens_of, weighed
-from symflops.laws.catalogue.subjects import mixture, network, over
+from symflops.laws.catalogue.subjects import biased_experts, mixture, network, over
 from symflops.laws.cost import MATMULS, Case, Claims, Cost
 from symflops.laws.law import Instance, Law, never_negative, same
 from symflops.layers.experts import shared_expert
@@ -146,7 +146,7 @@ def ask_finer(cost: Cost, case: Case) -> Iterator[Instance]:
         return
     doubled = {name: 2 * case.sizes[name] for name in ("n_expert", "n_active")}
     other = alone(case, **doubled, **{width: case.sizes[width] // 2})
-    if other is not None:
+    if other is not None and not (cost.claims.quantity == "params" and biased_experts(case.model.family.name)):
         router = cost.claims.counts & _ROUTER
         left, right = (cost.of(each) - router_of(cost.claims, each, router) for each in (other, case))
         yield tested(cost, case, left, right, f"twice the experts of half {width}, routers apart")

@@ -144,6 +144,13 @@ def plain_stream(family: str) -> bool:
     return unfrozen(family) and all(_vectors(each) == n_batch * n_seq for each in matmuls(network(family)))
 
 
+@cache
+def biased_experts(family: str) -> bool:
+    """Whether every expert stores a bias of its own."""
+    inside = (use.operation for routed in network(family).atoms(Routed) for use in uses(routed))
+    return any(each.name == "bias" for operation in inside for each in operation.parameters)
+
+
 def _vectors(operation: Operation) -> Expr:
     """How many vectors meet the weight of a matmul."""
     weights = [each.count for each in operation.parameters if each.name == "weight"]
