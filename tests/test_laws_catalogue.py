@@ -249,7 +249,7 @@ FAULTS: dict[str, Faults] = {
     "gated-at-two-thirds": lambda: parameters.two_thirds(EXPERT, plain_feedforward("silu", NO_BIAS, d_expert)),
     "parameters-as-published": lambda: closed_forms.published(["gpt2"], lambda name: 124439808 + 1),
     "parameters-of-what-is-counted": lambda: closed_forms.by_roles("x", LLAMA, lambda net: params(net) + 1),
-    "work-of-what-is-counted": lambda: closed_forms.as_torch("bert", BERT),
+    "work-of-what-is-counted": lambda: closed_forms.as_torch("frozen", frozen(LLAMA)),
     "cache-layer-by-layer": lambda: closed_forms.layer_by_layer(
         ["mistral-7b"], lambda sizes, batch, seq: closed_forms.looped({**sizes, "n_layer_sliding": 0}, batch, seq)),
     "cost-is-a-polynomial": lambda: algebra.polynomial("x", LLAMA, every(lambda net: params(net) - d_model * n_seq)),

@@ -9,12 +9,11 @@ from sympy import Add, Expr, expand
 from symflops.architectures import architecture, presets
 from symflops.laws.catalogue.asking import of_cache, of_flops, of_params, tested
 from symflops.laws.catalogue.predicted import owned, predicted, work
-from symflops.laws.catalogue.subjects import network, operations, over, plain_stream
-from symflops.laws.cost import MATMULS, Case, Claims, Cost
+from symflops.laws.catalogue.subjects import over, plain_stream
+from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, counted, same
 from symflops.measures import flops, params
 from symflops.networks import uses
-from symflops.operations import Contraction
 
 CACHED = ("gpt2", "gpt2-xl", "llama2-7b", "llama3-8b", "mistral-7b", "gemma2-9b", "mixtral-8x7b")
 """Models whose cache is counted layer by layer."""
@@ -41,11 +40,6 @@ def by_roles(name: str, whole: Expr, of: Callable[[Expr], Expr] = params) -> Ite
 def ask_parameters(cost: Cost, case: Case) -> Iterator[Instance]:
     """The parameters of what is counted."""
     yield tested(cost, case, cost.of(case), predicted(cost.claims, case), "against the closed form of what is counted")
-
-
-def all_claimable(family: str) -> bool:
-    """Whether a cost can claim every matmul that there is."""
-    return {each.role for each in operations(network(family)) if isinstance(each, Contraction)} <= MATMULS
 
 
 def as_torch(name: str, whole: Expr) -> Iterator[Instance]:
@@ -104,7 +98,7 @@ LAWS: tuple[Law, ...] = (
         "torch.utils.flop_counter for all roles and pairs",
         "all sizes",
         "families whose matmuls meet each token once; work of any cost",
-        over(as_torch, plain_stream, all_claimable),
+        over(as_torch, plain_stream),
         ask_work,
         of_flops,
     ),

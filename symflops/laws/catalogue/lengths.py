@@ -39,7 +39,7 @@ def curvature(whole: Expr) -> Expr:
 def over_pairs(whole: Expr) -> Expr:
     """The same from the declarations: the width of heads that scores and mix multiply over."""
     mine = (use for use in uses(whole) if use.operation.role in ATTENTION)
-    return expand(Add(*(use.runs * each for use in mine for _, each in _for_a_pair(use.operation))))
+    return expand(Add(*(use.runs * each for use in mine for kind, each in _for_a_pair(use.operation) if kind == "mac")))
 
 
 def _for_a_pair(operation: Operation) -> Iterator[tuple[str, Expr]]:
