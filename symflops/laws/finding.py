@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
@@ -27,6 +27,7 @@ from symflops.laws.claiming import CHOICES, Where, told
 from symflops.laws.conditions import conditioned
 from symflops.laws.cost import MATMULS, ROLES, Case, Claims, Cost, CostError
 from symflops.laws.drawing import probe
+from symflops.laws.recomputing import CORE, runs_again
 
 Number = int | Fraction
 _CASES, _TRIES = 4, 40
@@ -84,7 +85,8 @@ def find_claims(function: Callable[..., Any], how: Adapter | None = None) -> Fit
     if not found:
         raise CostError(f"{asked.name} gives no number at any case of {', '.join(using.claims.families)}")
     cases = tuple(case for case, _ in found)
-    tables = {each: [_by_role(each, case) for case in cases] for each in _shapes(using.claims)}
+    known: dict[tuple[int, Claims], Number] = {}
+    tables = {each: [_by_role(each, case, known) for case in cases] for each in _shapes(using.claims)}
     fits = [
         replace(shape, counts=roles)
         for base, table in tables.items()
@@ -162,13 +164,29 @@ def _worth(shape: Claims, case: Case) -> Fraction:
     return Fraction(tokens_of(shape, case), 1 if shape.unit == "FLOP" else 2)
 
 
-def _by_role(shape: Claims, case: Case) -> Mapping[str, Number]:
-    """What each role adds to the number at a case, if it is counted."""
+def _by_role(shape: Claims, case: Case, known: dict[tuple[int, Claims], Number]) -> Mapping[str, Number]:
+    """What each role adds to the number at a case, if it is counted; kept in ``known`` for other shapes."""
     if shape.quantity == "cache_bytes":
         return {"": predicted(shape, case)}
-    inside = {each.role for each in operations(case.model.network)} & shape.counts
-    each = {role: predicted(replace(shape, counts=frozenset({role})), case) for role in sorted(inside)}
-    return {role: number for role, number in each.items() if number}
+    found: dict[str, Number] = {}
+    inside = operations(case.model.network)
+    paired = {each.role for each in inside if each.mask is not None}
+    for role in sorted({each.role for each in inside} & shape.counts):
+        alone = _of_role(shape, role, paired)
+        if (id(case), alone) not in known:
+            known[id(case), alone] = predicted(alone, case)
+        found[role] = known[id(case), alone]
+    return {role: number for role, number in found.items() if number}
+
+
+def _of_role(shape: Claims, role: str, paired: Set[str]) -> Claims:
+    """The claims of one role, in the same words where others say the same of it."""
+    alone = replace(shape, counts=frozenset({role}))
+    if role not in paired:
+        alone = replace(alone, pairs="dense")
+    if not runs_again(role, shape.recompute):
+        return replace(alone, recompute="none")
+    return replace(alone, recompute="selective") if role in CORE else alone
 
 
 def _subsets(table: Sequence[Mapping[str, Number]], numbers: Sequence[Number]) -> Iterator[frozenset[str]]:

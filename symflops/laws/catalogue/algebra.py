@@ -9,7 +9,7 @@ from itertools import product
 from sympy import Expr, Integer, Poly, Symbol, expand
 
 from symflops.architectures.names import KINDS
-from symflops.laws.catalogue.asking import alone, always, at_most, on_tokens, tested
+from symflops.laws.catalogue.asking import alone, always, at_most, on_tables, on_tokens, shared, tested
 from symflops.laws.catalogue.linearity import MEASURES, Measure
 from symflops.laws.catalogue.predicted import as_convention, on_weights
 from symflops.laws.catalogue.subjects import families, few, network, over, scans
@@ -106,7 +106,7 @@ def ask_whole_number(cost: Cost, case: Case) -> Iterator[Instance]:
 def _whole(claims: Claims) -> bool:
     prices = as_convention(claims).prices if claims.quantity == "flops" else ()
     whole = all(Fraction(line.price).denominator == 1 for line in prices)
-    return whole and (claims.per != "token" or claims.quantity == "params")
+    return whole and (claims.quantity == "params" or not shared(claims))
 
 
 def rising(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> Iterator[Instance]:
@@ -131,8 +131,8 @@ def ask_rising(cost: Cost, case: Case) -> Iterator[Instance]:
 
 def _rising(claims: Claims) -> Iterator[Symbol]:
     """Of a token, what is done once for a sequence or a batch is the less the more tokens there are."""
-    shared = claims.per == "token" and not (on_weights(claims) and "convolution" not in claims.counts)
-    return (size for size in RISING if not (shared and size in (n_seq, n_batch)))
+    rare = claims.per == "token" and not (on_weights(claims) and "convolution" not in claims.counts)
+    return (size for size in RISING if not (rare and size in (n_seq, n_batch)))
 
 
 def _rises(claims: Claims) -> bool:
@@ -190,7 +190,7 @@ LAWS: tuple[Law, ...] = (
         "sequences longer than windows",
         "forward work over exact pairs of every family but those that scan in chunks; any cost but a token's share",
         over(whole_number, without=scans),
-        ask_whole_number,
+        on_tables(ask_whole_number),
         _whole,
     ),
     Law(

@@ -20,7 +20,7 @@ from symflops.architectures import Architecture, architecture
 from symflops.architectures.composing import symbols_of
 from symflops.architectures.fields import completed
 from symflops.errors import ConfigError, SizeError, UnknownName
-from symflops.laws.catalogue.predicted import LOOKUPS, kinds
+from symflops.laws.catalogue.predicted import LOOKUPS, kinds, on_weights
 from symflops.laws.catalogue.subjects import looks_tokens_up, one_stream, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance
@@ -141,6 +141,11 @@ def of_params(claims: Claims) -> bool:
 def of_cache(claims: Claims) -> bool:
     """Laws of a cache."""
     return claims.quantity == "cache_bytes"
+
+
+def shared(claims: Claims) -> bool:
+    """Whether a number may be a part of what is done for more: for a sequence, or once for a batch."""
+    return claims.per == "token" or (claims.per == "sequence" and of_flops(claims) and not on_weights(claims))
 
 
 def always(claims: Claims) -> bool:

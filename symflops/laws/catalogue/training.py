@@ -11,7 +11,7 @@ from sympy import Add, Expr, Integer, Rational, expand
 
 from symflops.conventions import CONVENTIONS
 from symflops.laws.catalogue.algebra import in_domain
-from symflops.laws.catalogue.asking import Number, of_flops, steps, tested
+from symflops.laws.catalogue.asking import Number, of_flops, on_tables, shared, steps, tested
 from symflops.laws.catalogue.predicted import KINDS, doubled, passed, predicted, price
 from symflops.laws.catalogue.subjects import (
     attends,
@@ -192,7 +192,7 @@ def _phases() -> Iterator[Instance]:
 
 
 def _multiple(claims: Claims) -> bool:
-    whole = claims.per != "token" and claims.pairs != "half"
+    whole = not shared(claims) and claims.pairs != "half"
     return of_flops(claims) and doubled(claims) and claims.recompute == "none" and whole
 
 
@@ -214,7 +214,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "families without frozen operands; work of any cost of a sequence or batch",
         over(thrice, unfrozen),
-        ask_multiple,
+        on_tables(ask_multiple),
         _multiple,
     ),
     Law(
