@@ -212,6 +212,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "parameters and training work; a family of each kind",
         _renamed,
+        by="oracle",
     ),
     Law(
         "cost-is-repeatable",

@@ -221,6 +221,7 @@ LAWS: tuple[Law, ...] = (
         "1 to 3 queries, 1 to 4 keys, ranks 1 and 2, widths 1 and 3",
         "scores and mix of one head, in whole numbers, without the softmax that both share",
         same_function,
+        by="oracle",
     ),
     Law(
         "absorption-keeps-parameters-not-cost",

@@ -79,6 +79,7 @@ LAWS: tuple[Law, ...] = (
         "the presets' sizes",
         "every preset with a published exact count",
         lambda: published(presets()),
+        by="oracle",
     ),
     Law(
         "parameters-of-what-is-counted",
@@ -112,5 +113,6 @@ LAWS: tuple[Law, ...] = (
         lambda: layer_by_layer(CACHED),
         ask_parameters,
         of_cache,
+        by="oracle",
     ),
 )

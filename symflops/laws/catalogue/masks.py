@@ -128,6 +128,7 @@ LAWS: tuple[Law, ...] = (
         "1 to 5 queries and keys, windows and prefixes of 1 to 7",
         "every mask",
         of_masks(looped),
+        by="oracle",
     ),
     Law(
         "masked-at-most-dense",
