@@ -17,7 +17,7 @@ from symflops.claims.overview import overview
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.explain.page import listing
 from symflops.laws.catalogue import LAWS
-from symflops.laws.law import Law
+from symflops.laws.law import HOW, Law
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
 from symflops.proved import HEAD, MEANT, proofs
@@ -114,17 +114,17 @@ def formulas() -> str:
 
 
 def laws() -> str:
-    """Every law with its statement, and what it is shown on and asked of."""
+    """Every law with its statement, and how it is established."""
     said = (
-        f"{len(LAWS)} laws. *Shown*: on symflops' own declarations, proved for all sizes or equal to a count by loops; "
-        "`symflops laws --run` does it anew. *Asked*: of any cost function; see [asking.md](asking.md)."
+        f"{len(LAWS)} laws. On symflops' own declarations a law is *proved* ({HOW['proved']}) or by an *oracle* "
+        f"({HOW['oracle']}); `symflops laws --run` does it anew. *Tested*: asked of any cost function, and "
+        f"{HOW['tested']}; see [asking.md](asking.md)."
     )
     return "\n\n".join(["# Cost laws", said, *map(_law, LAWS.values())])
 
 
 def _law(law: Law) -> str:
-    how = " and ".join(word for word, part in (("shown", law.show), ("asked", law.ask)) if part)
-    facts = [f"- holds for: {law.domain}", f"- of: {law.scope}", f"- {how}; source: {law.source}"]
+    facts = [f"- holds for: {law.domain}", f"- of: {law.scope}", f"- {law.ways}; source: {law.source}"]
     return f"## {law.name}\n\n{law.prose}\n\n$${law.statement}$$\n\n" + "\n".join(facts)
 
 

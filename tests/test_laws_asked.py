@@ -2,117 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from functools import cache
 from itertools import count
 from typing import Any
 
 import pytest
+from costs_by_hand import CACHED, CONFIGS, STORED, WORK, by_hand, case, claimed, multiplied
 
-from symflops import architecture
+from symflops.conventions import ALL_OPERATIONS
 from symflops.laws.catalogue import LAWS
+from symflops.laws.claiming import claims_of
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance
-
-LLAMA = {
-    "model_type": "llama", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 5,
-    "hidden_size": 24, "intermediate_size": 20, "vocab_size": 41, "max_position_embeddings": 19,
-}  # fmt: skip
-GPT2 = {"model_type": "gpt2", "n_layer": 2, "n_head": 3, "n_embd": 15, "n_inner": 7, "vocab_size": 41,
-        "n_positions": 17}  # fmt: skip
-MIXTRAL = {**LLAMA, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
-CONFIGS: Mapping[str, dict[str, Any]] = {
-    "llama": LLAMA, "llama tied": {**LLAMA, "tie_word_embeddings": True}, "gpt2": GPT2,
-    "gpt2 apart": {**GPT2, "tie_word_embeddings": False}, "mixtral": MIXTRAL,
-}  # fmt: skip
-FAMILIES = ("gpt2", "llama", "mixtral")
-WORK = Claims("flops", "training", "batch", families=FAMILIES)
-STORED = Claims("params", counts=WORK.counts | {"embedding", "position", "norm"}, families=FAMILIES)
-CACHED = Claims("cache_bytes", per="batch", families=FAMILIES)
-
-
-@cache
-def case(name: str, n_batch: int = 2, n_seq: int = 5) -> Case:
-    return Case(architecture(CONFIGS[name]), n_batch, n_seq)
-
-
-def pairs(kind: str, tokens: int) -> Fraction:
-    """Pairs of tokens, one by one where they are exact."""
-    if kind == "exact":
-        return Fraction(sum(key <= query for query in range(tokens) for key in range(tokens)))
-    return {"dense": Fraction(1), "half": Fraction(1, 2), "none": Fraction(0)}[kind] * tokens**2
-
-
-def multiplied(at: Case, kind: str) -> dict[str, Fraction]:
-    """Multiply-accumulates of a forward pass by role, layer after layer, written down here a second time."""
-    s, matrices = at.sizes, 2 if at.model.family.name == "gpt2" else 3
-    heads, groups, width = s["n_head"], s.get("n_kv_head", s["n_head"]), s["d_head"]
-    tokens, found = at.n_batch * at.n_seq, dict.fromkeys(WORK.counts | {"embedding", "position"}, Fraction(0))
-    for _ in range(s["n_layer"]):
-        found["qkv"] += tokens * s["d_model"] * (heads + 2 * groups) * width
-        found["scores"] += at.n_batch * heads * width * pairs(kind, at.n_seq)
-        found["mix"] += at.n_batch * heads * width * pairs(kind, at.n_seq)
-        found["project"] += tokens * heads * width * s["d_model"]
-        found["feedforward"] += tokens * matrices * s["d_model"] * s["d_ff"] * s.get("n_active", 1)
-        found["router"] += tokens * s["d_model"] * s.get("n_expert", 0)
-    found["logits"] += tokens * s["d_model"] * s["n_vocab"]
-    found["embedding"] += tokens * s["d_model"] * s["n_vocab"]
-    found["position"] += tokens * s["d_model"] * (s["n_ctx"] if at.model.family.name == "gpt2" else 0)
-    return found
-
-
-def stored(at: Case) -> dict[str, int]:
-    """Parameters by role, GPT-2's biases with them."""
-    s, plain = at.sizes, at.model.family.name == "gpt2"
-    d, heads, groups, width = s["d_model"], s["n_head"], s.get("n_kv_head", s["n_head"]), s["d_head"]
-    qkv, bias = (heads + 2 * groups) * width, int(plain)
-    layers = {
-        "qkv": d * qkv + bias * qkv, "project": heads * width * d + bias * d,
-        "feedforward": s.get("n_expert", 1) * ((2 if plain else 3) * d * s["d_ff"] + bias * (s["d_ff"] + d)),
-        "router": d * s.get("n_expert", 0), "norm": 2 * (1 + bias) * d,
-    }  # fmt: skip
-    found = {role: s["n_layer"] * each for role, each in layers.items()}
-    found["norm"] += (1 + bias) * d
-    tied = at.model.config["tie_word_embeddings"]
-    return {**found, "embedding": s["n_vocab"] * d, "position": s["n_ctx"] * d * bias,
-            "logits": 0 if tied else s["n_vocab"] * d}  # fmt: skip
-
-
-def by_hand(claims: Claims) -> Callable[[Case], Fraction]:
-    """A cost function of those claims, in plain Python."""
-
-    def cost(at: Case) -> Fraction:
-        tokens = at.n_batch * at.n_seq
-        share = {"token": Fraction(1, tokens), "sequence": Fraction(1, at.n_batch), "batch": Fraction(1)}[claims.per]
-        s = at.sizes
-        if claims.quantity == "params":
-            return Fraction(sum(each for role, each in stored(at).items() if role in claims.counts))
-        if claims.quantity == "cache_bytes":
-            groups = s.get("n_kv_head", s["n_head"])
-            return share * sum(2 * 2 * tokens * groups * s["d_head"] for _ in range(s["n_layer"]))
-        macs = sum(each for role, each in multiplied(at, claims.pairs).items() if role in claims.counts)
-        price = {"FLOP": 2, "MAC": 1}[claims.unit] * {"forward": 1, "backward": 2, "training": 3}[claims.phase]
-        return share * price * macs
-
-    return cost
-
-
-def claimed() -> Iterator[Claims]:
-    """Claims of every kind."""
-    for phase, per, kind, unit in zip(
-        ("forward", "backward", "training") * 4, ("token", "sequence", "batch", "batch") * 3,
-        ("dense", "exact", "half", "none") * 3, ("FLOP", "MAC") * 6, strict=True,
-    ):  # fmt: skip
-        yield replace(WORK, phase=phase, per=per, pairs=kind, unit=unit)
-    yield replace(WORK, counts=WORK.counts | {"embedding"})
-    yield replace(WORK, counts=WORK.counts | {"embedding", "position"}, per="token", phase="forward")
-    yield replace(WORK, counts=frozenset({"feedforward"}))
-    yield replace(WORK, counts=WORK.counts - {"logits", "router"}, pairs="exact")
-    yield from (STORED, replace(STORED, counts=frozenset({"qkv", "project", "feedforward"})))
-    yield from (replace(CACHED, per=per) for per in ("token", "sequence", "batch"))
-
 
 ASKED = [name for name, law in LAWS.items() if law.ask]
 
@@ -185,6 +88,16 @@ BENT: dict[str, tuple[str, Claims, Extra]] = {
     "cost-never-falls": ("llama", WORK, lambda at: -(10**9) * at.sizes["d_head"]),
     "cost-is-repeatable": ("llama", WORK, lambda at: next(_CALLS)),
     "training-is-three-forwards": ("llama", WORK, lambda at: 2),
+    "full-recompute-is-one-forward-more": (
+        "llama",
+        replace(WORK, recompute="full"),
+        lambda at: 2 * multiplied(at, "dense")["logits"],
+    ),
+    "selective-recompute-is-one-core-more": (
+        "llama",
+        replace(WORK, recompute="selective"),
+        lambda at: 2 * multiplied(at, "dense")["scores"],
+    ),
 }
 """For each law that is asked, a cost that breaks it and little else."""
 
@@ -249,6 +162,16 @@ def test_faults_of_real_calculators_are_seen_by_the_law_of_their_subject(name: s
     cost = bent(WORK, extra)
     seen = {law for law in ASKED if not all(each.holds for each in ask(law, cost, case(config)))}
     assert laws | {"work-of-what-is-counted"} <= seen
+
+
+def test_laws_of_matmuls_are_not_asked_of_what_charges_more() -> None:
+    """Of every arithmetic operation only what holds whatever its price: not slopes, and not whole batches."""
+    every, palm = (replace(claims_of(name, WORK), phase="training") for name in (ALL_OPERATIONS.name, "palm"))
+    asked = [{law for law in ASKED if LAWS[law].asks(claims)} for claims in (WORK, every, palm)]  # type: ignore[misc]
+    slopes = {"feedforward-slope", "vocabulary-slope", "key-value-slope", "training-is-three-forwards"}
+    assert slopes <= asked[0] and not slopes & asked[1] and slopes <= asked[2]
+    assert {"layer-linearity", "length-degree", "work-of-what-is-counted", "length-ignores-width"} <= asked[1]
+    assert {"tying-costs-no-work", "contexts-cost-no-work", "heads-count-by-their-width"} & asked[2] == set()
 
 
 def test_a_law_is_asked_of_nothing_that_does_not_claim_it() -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from family_configs import FAMILIES as CHOICES
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from symflops.architectures import FAMILIES, architecture
-from symflops.derivation import READING_ORDER
 from symflops.laws.catalogue import LAWS
 from symflops.laws.catalogue.predicted import predicted
-from symflops.laws.cost import Case, Claims, Cost
+from symflops.laws.claiming import read_claims
+from symflops.laws.cost import Case, Cost
 
 _LLAMA = {**CHOICES["llama"], "mlp_bias": [False]}
 _LATENT: Mapping[str, Sequence[Any]] = {
@@ -31,7 +31,8 @@ _HYBRID: Mapping[str, Sequence[Any]] = {
 MORE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "mixtral": {**_LLAMA, "num_local_experts": [4], "num_experts_per_tok": [1, 2, 4], "sliding_window": [None, 5]},
     "olmoe": {**_LLAMA, "num_experts": [4], "num_experts_per_tok": [1, 3]},
-    "gpt_oss": {**_LLAMA, "num_local_experts": [4], "num_experts_per_tok": [2], "sliding_window": [4], "head_dim": [6]},
+    "gpt_oss": {**_LLAMA, "num_local_experts": [4], "num_experts_per_tok": [2], "sliding_window": [4], "head_dim": [6],
+                "intermediate_size": [20]},
     "qwen2_moe": {**_LLAMA, "num_experts": [4], "num_experts_per_tok": [2], "moe_intermediate_size": [6],
                   "shared_expert_intermediate_size": [9]},
     "qwen3_moe": {**_LLAMA, "num_experts": [4], "num_experts_per_tok": [2], "moe_intermediate_size": [6]},
@@ -43,17 +44,25 @@ MORE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "falcon_h1": {**_HYBRID, "mamba_d_ssm": [96], "head_dim": [12]},
 }  # fmt: skip
 ALL = {**CHOICES, **MORE}
-ROLES = Claims().counts
-CLAIMS: st.SearchStrategy[Claims] = st.one_of(
-    st.builds(
-        Claims, st.just("flops"), st.sampled_from(["forward", "backward", "training"]),
-        st.sampled_from(["token", "sequence", "batch"]), st.sampled_from(["dense", "exact", "half", "none"]),
-        st.sampled_from(["FLOP", "MAC"]),
-        st.sampled_from([ROLES, ROLES | {"embedding"}, ROLES - {"logits"}, frozenset({"feedforward"})]),
+WORDS = (
+    *("forward", "backward", "training pairs=exact", "pairs=half MAC", "pairs=none counts=all", "counts=feedforward"),
+    *(
+        "counts=+embedding,+position pairs=exact",
+        "counts=all,-logits MAC",
+        "recompute=full",
+        "backward recompute=full MAC",
     ),
-    st.builds(Claims, st.just("params"), counts=st.sampled_from([ROLES, frozenset(READING_ORDER)])),
-    st.builds(Claims, st.just("cache_bytes"), per=st.sampled_from(["token", "sequence", "batch"])),
-)  # fmt: skip
+    *("recompute=selective pairs=half", "recompute=selective backward pairs=exact", "convention=palm"),
+    *("convention=palm counts=-position forward", "convention=palm recompute=full pairs=none", "convention=kaplan"),
+    *("convention=chinchilla", "convention=chinchilla pairs=half MAC", "convention=all-operations forward"),
+    *("convention=all-operations", "convention=all-operations recompute=full", "convention=torch", "convention=macs"),
+    *("convention=exact backward", "convention=megatron recompute=full"),
+)
+"""Claims of every kind of work, for a token, a sequence or a batch."""
+CLAIMS: st.SearchStrategy[str] = st.one_of(
+    st.builds("per={} {}".format, st.sampled_from(["token", "sequence", "batch"]), st.sampled_from(WORDS)),
+    st.sampled_from(["params", "params counts=matmuls", *(f"cache_bytes per={per}" for per in ("token", "batch"))]),
+)
 LENGTHS = st.sampled_from([1, 2, 5, 8, 16])
 
 
@@ -62,13 +71,13 @@ def test_every_family_is_asked() -> None:
 
 
 @pytest.mark.parametrize("family", ALL)
-@settings(deadline=None, max_examples=3)
+@settings(deadline=None, max_examples=3, phases=(Phase.generate,))
 @given(st.data())
 def test_closed_forms_break_no_law(family: str, data: st.DataObject) -> None:
     config = data.draw(st.fixed_dictionaries({name: st.sampled_from(list(each)) for name, each in ALL[family].items()}))
     model = architecture({"model_type": family, **config})
     n_seq = model.sizes["n_ctx"] if family in ("vit",) else data.draw(LENGTHS)
-    case, claims = Case(model, data.draw(st.integers(1, 3)), n_seq), data.draw(CLAIMS)
+    case, (claims, _) = Case(model, data.draw(st.integers(1, 3)), n_seq), read_claims(data.draw(CLAIMS))
     cost = Cost("closed form", lambda at: predicted(claims, at), claims)
     found = [each for law in LAWS.values() if law.ask and law.asks and law.asks(claims) for each in law.ask(cost, case)]
     assert found and not [each for each in found if not each.holds]

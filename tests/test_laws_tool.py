@@ -17,7 +17,6 @@ from symflops.architectures import FAMILIES
 from symflops.errors import SymflopsError
 from symflops.laws import strategies
 from symflops.laws.adapters import Adapter, NotAsked, adapter, cost
-from symflops.laws.claiming import claims_of, read_claims, told
 from symflops.laws.cost import Case, Claims, CostError
 from symflops.laws.drawing import own, probe, sized
 from symflops.laws.law import Law, proved
@@ -132,9 +131,11 @@ def test_arguments_are_formulas_of_sizes_and_results_have_places() -> None:
         (lambda: adapter(dict), "does not say what it is called with"),
         (lambda: adapter(six_n, "training per=image"), "unknown value of per 'image'"),
         (lambda: adapter(six_n, "trainign"), "did you mean 'training'"),
-        (lambda: adapter(six_n, "counts=heads"), "no operation has the role 'heads'"),
+        (lambda: adapter(six_n, "counts=heads"), "unknown role 'heads'; did you mean 'head'?"),
         (lambda: adapter(six_n, "families=lama"), "did you mean 'llama'"),
-        (lambda: adapter(six_n, "convention=palm"), "palm prices parameter beside matmuls"),
+        (lambda: adapter(six_n, "convention=plam"), "did you mean 'palm'"),
+        (lambda: adapter(six_n, "forward recompute=full"), "work of the backward pass; claim training or backward"),
+        (lambda: Claims(counts=frozenset({"heads"})), "no operation has the role 'heads'"),
         (lambda: adapter(six_n, "vocab=3"), "unknown claim, size or config field 'vocab'"),
         (lambda: chosen(["layer-linear"]), "did you mean 'layer-linearity'"),
         (lambda: cost(of_config, adapter(of_config)).of(Case(architecture("gpt2"))), "choose one of tflops, other"),
@@ -144,16 +145,6 @@ def test_bad_input_is_told_in_one_line(make: Any, words: str) -> None:
     with pytest.raises(SymflopsError) as caught:
         make()
     assert words in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_claims_are_read_as_they_are_told() -> None:
-    texts = ("flops forward per=batch pairs=half MAC counts=qkv,logits families=llama d_ff=4*d_model", "params")
-    for text in (*texts, "cache_bytes per=sequence tie_word_embeddings=false"):
-        claims, where = read_claims(text)
-        assert read_claims(told(claims, where)) == (claims, where)
-    assert claims_of("exact").pairs == "exact" and claims_of("kaplan").counts == {
-        "qkv", "scores", "project", "router", "feedforward",
-    }  # fmt: skip
 
 
 def test_a_case_that_a_function_is_not_for_is_not_asked() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sympy import Expr, Integer
 
+from symflops.architectures.composing import composed, symbols_of
 from symflops.architectures.family import Family
 from symflops.architectures.fields import Config, Field, defaults, fields_of, overridden, positive_integer
 from symflops.architectures.runs import Run, chunk
@@ -61,7 +62,7 @@ class Architecture:
 
     def at_run(self, run: Run) -> Expr:
         """The operations of some tokens of each sequence, such as one decode step, in symbols; see `runs`."""
-        return self.family.compose(self.config, run)
+        return composed(self.family, self.config, run)
 
     def of_length(self, n_seq: int) -> Expr:
         """The operations of whole sequences of so many tokens: in n_seq, unless the code fills up the last chunk."""
@@ -173,7 +174,7 @@ class Architecture:
 
 def needed(table: Mapping[str, Field], network: Expr) -> dict[str, Field]:
     """The sizes of a network, those that they follow from, context and width of heads, in the notation's order."""
-    wanted = {each.name for each in network.free_symbols} | {"n_ctx"}
+    wanted = {each.name for each in symbols_of(network)} | {"n_ctx"}
     wanted |= {"d_head"} if "n_head" in wanted else set()
     while True:
         rules = (table[name].absent for name in wanted & table.keys())

@@ -18,11 +18,31 @@ from functools import cached_property
 from typing import Any, Literal
 
 from symflops.architectures import Architecture
+from symflops.conventions import Convention, Price
 from symflops.derivation import READING_ORDER
 from symflops.errors import SymflopsError
 
 Quantity = Literal["params", "flops", "cache_bytes", "saved_bytes"]
 Pairs = Literal["dense", "exact", "half", "none"]
+Recompute = Literal["none", "selective", "full"]
+ROLES = (*READING_ORDER, "patch", "class", "bias", "softcap", "head")
+"""Every role that an operation of a family has: those of a table, then those of images, biases of scores, and heads."""
+MATMULS = frozenset(
+    {
+        "qkv", "scores", "mix", "project", "feedforward", "router", "logits",
+        "patch", "head", "convolution", "scan", "state space",
+    }
+)  # fmt: skip
+"""The roles of operations that hold a matmul."""
+MULTIPLIED = Convention(
+    name="matmuls",
+    title="multiply-accumulates, of lookups too where they are counted",
+    citation="symflops: what is claimed where no convention is named; training is three forward passes",
+    domain="any network",
+    prices=(Price("mac", 2), Price("one_hot_mac", 2)),
+    backward="twice",
+)
+"""The price list of claims that name no convention."""
 
 
 class CostError(SymflopsError):
@@ -68,7 +88,12 @@ class Claims:
 
     ``phase`` is forward, backward or training; ``per`` what the number is for; ``pairs`` which pairs of tokens
     attention pays for; ``unit`` FLOPs or multiply-accumulates; ``counts`` the roles of operations that it pays for, by
-    default all that hold a matmul. ``families`` are the model_types that it is for.
+    default all that hold a matmul. ``families`` are the model_types that it is for. ``recompute`` is what the backward
+    pass computes again, at the forward pass's price: nothing, the attention's core (scores, softmax and mix:
+    Korthikanti et al. 2022, arXiv:2205.05198, section 5), or all layers. ``convention`` is the price list, which the
+    other words change: its pairs, its unit, and what it leaves out.
+
+    Raises `CostError` for a role that is none, and for recomputation without a backward pass.
     """
 
     quantity: Quantity = "flops"
@@ -76,13 +101,19 @@ class Claims:
     per: Literal["token", "sequence", "batch"] = "token"
     pairs: Pairs = "dense"
     unit: Literal["FLOP", "MAC"] = "FLOP"
-    counts: frozenset[str] = frozenset({"qkv", "scores", "mix", "project", "feedforward", "router", "logits"})
+    counts: frozenset[str] = MATMULS
     families: tuple[str, ...] = ("gpt2", "llama")
+    recompute: Recompute = "none"
+    convention: Convention = MULTIPLIED
 
     def __post_init__(self) -> None:
-        strangers = sorted(self.counts - set(READING_ORDER))
+        strangers = sorted(self.counts - set(ROLES))
         if strangers:
-            raise CostError(f"no operation has the role {strangers[0]!r}; roles are {', '.join(READING_ORDER)}")
+            raise CostError(f"no operation has the role {strangers[0]!r}; roles are {', '.join(ROLES)}")
+        if self.recompute != "none" and self.phase == "forward":
+            raise CostError(
+                f"recompute={self.recompute} is work of the backward pass; claim training or backward, not forward"
+            )
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class Law:
     ``statement`` is LaTeX, ``prose`` a sentence; ``source`` the paper or identity behind it; ``domain`` the sizes it
     holds for, ``scope`` the operations, architectures, conventions and phases. ``show`` yields the law on symflops' own
     declarations, proved or compared with an oracle. ``ask`` yields it on a cost function at one configuration;
-    ``asks`` says of what claims: a law is only asked of what claims it.
+    ``asks`` says of what claims: a law is only asked of what claims it. ``by`` is how it is established where it is
+    shown, by the weakest of its instances; a law that is only asked is tested.
     """
 
     name: str
@@ -64,6 +65,12 @@ class Law:
     show: Callable[[], Iterable[Instance]] | None = None
     ask: Callable[[Any, Any], Iterable[Instance]] | None = None
     asks: Callable[[Any], bool] | None = field(default=None, repr=False)
+    by: How = "proved"
+
+    @property
+    def ways(self) -> str:
+        """How it is established on symflops' own declarations, and whether it is tested of any cost function."""
+        return " and ".join([*([self.by] if self.show else []), *(["tested"] if self.ask else [])])
 
 
 def proved(subject: str, claim: Basic | bool, domain: Iterable[Basic] = ()) -> Instance:

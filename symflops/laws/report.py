@@ -218,21 +218,16 @@ class Listed(Page):
 
     def _blocks(self) -> Iterator[Block]:
         if len(self.laws) > 1:
-            rows = ((law.name, law.prose, asked(law), law.scope) for law in self.laws)
+            yield Prose(f"{'; '.join(f'{how}: {meant}' for how, meant in HOW.items())}.")
+            rows = ((law.name, law.prose, law.ways, law.scope) for law in self.laws)
             yield Table("", ("law", "what it says", "how", "scope"), tuple(rows))
         else:
             yield Remarks(tuple((name.replace("_", " "), text) for name, text in _law(self.laws[0]).items()))
 
 
-def asked(law: Law) -> str:
-    """Where a law is run: on symflops' own declarations, asked of any cost function, or both."""
-    ways = (["shown"] if law.show else []) + (["asked"] if law.ask else [])
-    return " and ".join(ways)
-
-
 def _law(law: Law) -> dict[str, str]:
     texts = {name: getattr(law, name) for name in ("name", "statement", "prose", "source", "domain", "scope")}
-    return {**texts, "how": asked(law)}
+    return {**texts, "how": law.ways}
 
 
 def listed(laws: Iterable[Law]) -> Listed:

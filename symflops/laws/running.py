@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -115,11 +117,16 @@ def ask(law: Law, asked_of: Cost, how: Adapter, search: Search) -> Finding:
     """One law asked of a cost function: held, broken with the smallest case, or not asked and why."""
     if law.ask is None or not (law.asks is None or law.asks(asked_of.claims)):
         return Finding(law, "not asked", why="it is about what the function does not claim")
+    try:
+        import hypothesis  # noqa: F401
+    except ImportError:
+        raise CostError("laws are asked with hypothesis, which is missing; pip install symflops[laws]") from None
     tally = _Tally(law, asked_of)
     before = () if search.database is None else kept_cases(search.database, asked_of.name, law.name)
     smallest = next((case for case in before if tally.broken(case)), None)
     if smallest is None:
-        smallest = _smallest(tally, how, search)
+        broken = any(tally.broken(case) for case in _drawn(_Asked.of(how), search.examples, search.seed))
+        smallest = _smallest(tally, how, search) if broken else None
     if smallest is None:
         return tally.held()
     if search.database is not None:
@@ -127,29 +134,51 @@ def ask(law: Law, asked_of: Cost, how: Adapter, search: Search) -> Finding:
     return tally.finding(smallest)
 
 
-def _smallest(tally: _Tally, how: Adapter, search: Search) -> Case | None:
-    """The smallest case that breaks a law, or none; what breaks it only at times, as it was last seen."""
-    try:
-        from hypothesis import Phase, Verbosity, find, settings
-        from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
-    except ImportError:
-        raise CostError("laws are asked with hypothesis, which is missing; pip install symflops[laws]") from None
+@dataclass(frozen=True)
+class _Asked:
+    """Which models a function is for, by what says so: all laws are asked of the same cases of them."""
+
+    key: str
+    how: Adapter = field(compare=False)
+
+    @classmethod
+    def of(cls, how: Adapter) -> _Asked:
+        return cls(json.dumps([how.claims.families, dict(how.where), how.named], sort_keys=True, default=str), how)
+
+
+@lru_cache(maxsize=16)
+def _drawn(asked: _Asked, examples: int, seed: int) -> tuple[Case, ...]:
+    """The cases that are drawn until one breaks a law, if none does: drawn once for all laws."""
+    drawn: list[Case] = []
+
+    def keeps(case: Case) -> bool:
+        drawn.append(case)
+        return False
+
+    _find(keeps, asked.how, examples, seed)
+    return tuple(drawn)
+
+
+def _smallest(tally: _Tally, how: Adapter, search: Search) -> Case:
+    """The smallest case that breaks a law which some case broke; what breaks it only at times, as it was last seen."""
+    found = _find(tally.broken, how, search.examples, search.seed)
+    return tally.last() if found is None else found
+
+
+def _find(breaks: Callable[[Case], bool], how: Adapter, examples: int, seed: int) -> Case | None:
+    """The smallest case that Hypothesis finds to break something; None where none does, or one only at times."""
+    from hypothesis import Phase, Verbosity, find, settings
+    from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
+
     from symflops.laws.strategies import cases
 
-    using = settings(
-        max_examples=search.examples,
-        database=None,
-        deadline=None,
-        phases=(Phase.generate, Phase.shrink),
-        verbosity=Verbosity.quiet,
-    )
+    phases = (Phase.generate, Phase.shrink)
+    using = settings(max_examples=examples, database=None, deadline=None, phases=phases, verbosity=Verbosity.quiet)
     drawn = cases(how.claims.families, how.where, how.named)
     try:
-        return find(drawn, tally.broken, settings=using, random=Random(search.seed))
-    except (NoSuchExample, Unsatisfiable):
+        return find(drawn, breaks, settings=using, random=Random(seed))
+    except (NoSuchExample, Unsatisfiable, Flaky):
         return None
-    except Flaky:
-        return tally.last()
 
 
 class _Tally:

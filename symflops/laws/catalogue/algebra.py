@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from itertools import product
 
 from sympy import Expr, Integer, Poly, Symbol, expand
 
 from symflops.architectures.names import KINDS
-from symflops.laws.catalogue.asking import alone, always, at_most, on_tokens, tested
+from symflops.laws.catalogue.asking import alone, always, at_most, on_tables, on_tokens, shared, tested
 from symflops.laws.catalogue.linearity import MEASURES, Measure
+from symflops.laws.catalogue.predicted import as_convention, on_weights
 from symflops.laws.catalogue.subjects import families, few, network, over, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, counted, never_negative, same
@@ -102,8 +104,9 @@ def ask_whole_number(cost: Cost, case: Case) -> Iterator[Instance]:
 
 
 def _whole(claims: Claims) -> bool:
-    counts = claims.quantity in ("params", "cache_bytes") or (claims.unit == "FLOP" or claims.pairs != "half")
-    return counts and (claims.per != "token" or claims.quantity == "params")
+    prices = as_convention(claims).prices if claims.quantity == "flops" else ()
+    whole = all(Fraction(line.price).denominator == 1 for line in prices)
+    return whole and (claims.quantity == "params" or not shared(claims))
 
 
 def rising(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> Iterator[Instance]:
@@ -117,13 +120,19 @@ def rising(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> Iter
 
 def ask_rising(cost: Cost, case: Case) -> Iterator[Instance]:
     """The same of numbers: twice the size, of active experts one more."""
-    for size in RISING:
+    for size in _rising(cost.claims):
         if size.name in case.sizes:
             more = case.sizes[size.name] + (1 if size == n_active else case.sizes[size.name])
             other = alone(case, **{size.name: more})
             if other is not None:
                 about = f"{size} = {case.sizes[size.name]} and {more}"
                 yield at_most(cost, case, cost.of(case), cost.of(other), about)
+
+
+def _rising(claims: Claims) -> Iterator[Symbol]:
+    """Of a token, what is done once for a sequence or a batch is the less the more tokens there are."""
+    rare = claims.per == "token" and not (on_weights(claims) and "convolution" not in claims.counts)
+    return (size for size in RISING if not (rare and size in (n_seq, n_batch)))
 
 
 def _rises(claims: Claims) -> bool:
@@ -181,7 +190,7 @@ LAWS: tuple[Law, ...] = (
         "sequences longer than windows",
         "forward work over exact pairs of every family but those that scan in chunks; any cost but a token's share",
         over(whole_number, without=scans),
-        ask_whole_number,
+        on_tables(ask_whole_number),
         _whole,
     ),
     Law(
@@ -203,6 +212,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "parameters and training work; a family of each kind",
         _renamed,
+        by="oracle",
     ),
     Law(
         "cost-is-repeatable",

@@ -4,7 +4,7 @@
 >>> case = Case(architecture("gpt2"), n_seq=16)
 >>> wider = alone(case, d_model=1536)
 >>> wider.sizes["d_model"], wider.sizes["d_ff"], wider.sizes["d_head"], alone(case, n_kv_head=2) is None
-(1536, 3072, 64, True)
+(1536, 3072, 128, True)
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from functools import lru_cache
 from typing import Any
 
 from symflops.architectures import Architecture, architecture
+from symflops.architectures.composing import symbols_of
+from symflops.architectures.fields import completed
 from symflops.errors import ConfigError, SizeError, UnknownName
-from symflops.laws.catalogue.subjects import one_stream, scans
+from symflops.laws.catalogue.predicted import LOOKUPS, kinds, on_weights
+from symflops.laws.catalogue.subjects import looks_tokens_up, one_stream, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance
 from symflops.notation import n_seq
@@ -31,7 +34,8 @@ KINDS = ("n_layer_sliding", "n_layer_local", "n_layer_chunked", "n_layer_dense",
 def alone(case: Case, **sizes: int) -> Case | None:
     """The case at other sizes, all others staying as they are, also those that follow from them by default.
 
-    None where the model has no such size of its own, or cannot have it.
+    None where the model has no such size of its own, or cannot have it. A size that its config has no field for, such
+    as the width of GPT-2's heads, follows.
     """
     own = {name: sizes.pop(name) for name in ("n_batch", "n_seq") if name in sizes}
     model = _resized(_Keyed.of(case.model), tuple(sorted(sizes.items()))) if sizes else case.model
@@ -52,12 +56,25 @@ class _Keyed:
 
 @lru_cache(maxsize=4096)
 def _resized(of: _Keyed, sizes: tuple[tuple[str, int], ...]) -> Architecture | None:
-    table, known = of.model.table, of.model.sizes
-    fixed = {name: known[name] for name in table if table[name].name and name in FOLLOWING & known.keys()}
+    known = of.model.sizes
+    if not all(settable(of.model, name) for name, _ in sizes):
+        return None
+    fixed = {name: known[name] for name in FOLLOWING & known.keys() if settable(of.model, name)}
     try:
         return of.model.with_sizes(**{**fixed, **dict(sizes)})
     except (ConfigError, SizeError, UnknownName):
         return None
+
+
+def settable(model: Architecture, size: str) -> bool:
+    """Whether a config of the model's has a field for a size: its class does, or it was written there.
+
+    >>> settable(architecture("gpt2"), "d_head"), settable(architecture("gpt3-13b"), "d_head")
+    (False, True)
+    """
+    field = model.table.get(size)
+    fields = {**completed({"model_type": model.family.name}), **model.config}
+    return field is not None and field.name != "" and field.name.split(".")[0] in fields
 
 
 FOLLOWING = frozenset({"d_ff", "d_head", "n_kv_head", "d_rope", "d_ff_decoder", "n_layer_decoder"})
@@ -77,7 +94,17 @@ def on_tokens(ask: Ask) -> Ask:
 
     def asked(cost: Cost, case: Case) -> Iterator[Instance]:
         family = case.model.family.name
-        if one_stream(family) and not scans(family) and n_seq in case.model.network.free_symbols:
+        if one_stream(family) and not scans(family) and n_seq in symbols_of(case.model.network):
+            yield from on_tables(ask)(cost, case)
+
+    return asked
+
+
+def on_tables(ask: Ask) -> Ask:
+    """A law of what is done for each token, asked where tables that are claimed as matmuls are looked up for tokens."""
+
+    def asked(cost: Cost, case: Case) -> Iterator[Instance]:
+        if looks_tokens_up(case.model.family.name) or "one_hot_mac" not in kinds(cost.claims, LOOKUPS):
             yield from ask(cost, case)
 
     return asked
@@ -114,6 +141,11 @@ def of_params(claims: Claims) -> bool:
 def of_cache(claims: Claims) -> bool:
     """Laws of a cache."""
     return claims.quantity == "cache_bytes"
+
+
+def shared(claims: Claims) -> bool:
+    """Whether a number may be a part of what is done for more: for a sequence, or once for a batch."""
+    return claims.per == "token" or (claims.per == "sequence" and of_flops(claims) and not on_weights(claims))
 
 
 def always(claims: Claims) -> bool:

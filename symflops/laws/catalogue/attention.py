@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 from sympy import Expr, Integer
 
-from symflops.laws.catalogue.asking import alone, tested, without_field
-from symflops.laws.catalogue.predicted import ATTENTION, MATMULS, passed
+from symflops.laws.catalogue.asking import alone, on_tables, settable, tested, without_field
+from symflops.laws.catalogue.predicted import ATTENTION, of_matmuls, passed
 from symflops.laws.catalogue.subjects import attends, grouped, over, own_heads, scans
-from symflops.laws.cost import Case, Claims, Cost
+from symflops.laws.cost import MATMULS, Case, Cost
 from symflops.laws.law import Instance, Law, counted, same
 from symflops.layers.attention import Heads, fused_qkv, separate_qkv
 from symflops.layers.feedforward import fused_gated_feedforward, gated_feedforward
@@ -52,20 +53,25 @@ def by_total_width(name: str, whole: Expr) -> Iterator[Instance]:
         yield same(f"{phase}, {name}", form.subs(groups, simultaneous=True), form)
 
 
+@lru_cache(maxsize=256)
+def multi_head(whole: Expr) -> bool:
+    """Whether keys and values have as many heads as queries, whatever the sizes."""
+    return bool(passed(whole, _QKV) == 3 * passed(whole, _BACK))
+
+
 def ask_total_width(cost: Cost, case: Case) -> Iterator[Instance]:
     """As few heads as there are groups, each wider."""
     if "n_head" not in case.sizes:
         return
     groups = case.sizes.get("n_kv_head", case.sizes["n_head"])
     fewer = {"n_head": case.sizes["n_head"] // groups, "d_head": case.sizes["d_head"] * groups}
-    other = alone(case, **fewer, **({"n_kv_head": 1} if "n_kv_head" in case.sizes else {}))
-    if other is not None and "d_rope" not in case.sizes:
+    own = {name: size for name, size in fewer.items() if name == "n_head" or settable(case.model, name)}
+    if len(own) < len(fewer) and not multi_head(case.model.network):
+        return
+    other = alone(case, **own, **({"n_kv_head": 1} if "n_kv_head" in case.sizes else {}))
+    if other is not None and other.sizes["d_head"] == fewer["d_head"] and "d_rope" not in case.sizes:
         about = f"{case.sizes['n_head']} heads of {case.sizes['d_head']} against {fewer['n_head']} of {fewer['d_head']}"
         yield tested(cost, case, cost.of(other), cost.of(case), about)
-
-
-def _of_matmuls(claims: Claims) -> bool:
-    return claims.quantity in ("flops", "params") and claims.counts <= MATMULS
 
 
 class Pair(NamedTuple):
@@ -186,8 +192,8 @@ LAWS: tuple[Law, ...] = (
         "n_kv_head divides n_head",
         "matmuls and their parameters; families whose heads have a width of their own",
         over(by_total_width, own_heads, grouped),
-        ask_total_width,
-        lambda claims: _of_matmuls(claims) and not claims.counts.isdisjoint(ATTENTION | _QKV),
+        on_tables(ask_total_width),
+        lambda claims: of_matmuls(claims) and not claims.counts.isdisjoint(ATTENTION | _QKV),
     ),
     Law(
         "fused-is-separate",
@@ -215,6 +221,7 @@ LAWS: tuple[Law, ...] = (
         "1 to 3 queries, 1 to 4 keys, ranks 1 and 2, widths 1 and 3",
         "scores and mix of one head, in whole numbers, without the softmax that both share",
         same_function,
+        by="oracle",
     ),
     Law(
         "absorption-keeps-parameters-not-cost",

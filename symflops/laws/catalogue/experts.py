@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sympy import Add, Expr, Symbol, expand
 
 from symflops.laws.catalogue.asking import (
+    Number,
     alone,
     at_most,
     configured,
     no_curve,
-    of_flops,
     of_params,
     on_tokens,
     steps,
     tested,
 )
 from symflops.laws.catalogue.matmuls import ask_slope, slope
-from symflops.laws.catalogue.predicted import MATMULS, at, owned, passed, passes, per_mac, tokens_of
-from symflops.laws.catalogue.subjects import mixture, network, over
-from symflops.laws.cost import Case, Claims, Cost
+from symflops.laws.catalogue.predicted import at, of_matmuls, on_weights, owned, passed, tokens_of, weighed
+from symflops.laws.catalogue.subjects import biased_experts, mixture, network, over
+from symflops.laws.cost import MATMULS, Case, Claims, Cost
 from symflops.laws.law import Instance, Law, never_negative, same
 from symflops.layers.experts import shared_expert
 from symflops.layers.feedforward import gated_feedforward
@@ -113,14 +114,13 @@ def ask_one_is_dense(cost: Cost, case: Case) -> Iterator[Instance]:
         yield tested(cost, one, cost.of(one), cost.of(dense) + more, f"one expert against {family}: {more} of routers")
 
 
-def router_of(claims: Claims, case: Case, router: frozenset[str]) -> int:
+def router_of(claims: Claims, case: Case, router: frozenset[str]) -> Number:
     """What routers cost by the claims."""
     if claims.quantity == "params":
-        return int(at(owned(case.model.network, router), case))
+        return at(owned(case.model.network, router), case)
     if claims.quantity == "cache_bytes":
         return 0
-    weights = int(at(passed(case.model.network, router), case))
-    return weights * per_mac(claims) * passes(claims) * tokens_of(claims, case)
+    return at(weighed(case.model.network, replace(claims, counts=router)), case) * tokens_of(claims, case)
 
 
 def finer(name: str, whole: Expr, parts: Symbol = n_past) -> Iterator[Instance]:
@@ -146,7 +146,7 @@ def ask_finer(cost: Cost, case: Case) -> Iterator[Instance]:
         return
     doubled = {name: 2 * case.sizes[name] for name in ("n_expert", "n_active")}
     other = alone(case, **doubled, **{width: case.sizes[width] // 2})
-    if other is not None:
+    if other is not None and not (cost.claims.quantity == "params" and biased_experts(case.model.family.name)):
         router = cost.claims.counts & _ROUTER
         left, right = (cost.of(each) - router_of(cost.claims, each, router) for each in (other, case))
         yield tested(cost, case, left, right, f"twice the experts of half {width}, routers apart")
@@ -183,7 +183,11 @@ def _one_is_dense() -> Iterator[Instance]:
 
 
 def _counts_feedforward(claims: Claims) -> bool:
-    return claims.quantity in ("flops", "params") and claims.counts <= MATMULS and bool(claims.counts & _FEEDFORWARD)
+    return of_matmuls(claims) and bool(claims.counts & _FEEDFORWARD)
+
+
+def _priced_alike(claims: Claims) -> bool:
+    return claims.quantity in ("params", "cache_bytes") or on_weights(claims)
 
 
 LAWS: tuple[Law, ...] = (
@@ -196,7 +200,7 @@ LAWS: tuple[Law, ...] = (
         "families with experts; work of any cost",
         over(slope(n_expert, "router"), mixture),
         on_tokens(ask_slope(n_expert)),
-        of_flops,
+        on_weights,
     ),
     Law(
         "active-experts-slope",
@@ -207,7 +211,7 @@ LAWS: tuple[Law, ...] = (
         "families with experts; work of any cost",
         over(slope(n_active, "feedforward"), mixture),
         on_tokens(ask_slope(n_active)),
-        of_flops,
+        on_weights,
     ),
     Law(
         "experts-store-a-straight-line",
@@ -260,7 +264,7 @@ LAWS: tuple[Law, ...] = (
         "families that differ from a dense one in their experts alone; any cost that takes both",
         _one_is_dense,
         ask_one_is_dense,
-        lambda claims: claims.quantity != "saved_bytes",
+        _priced_alike,
     ),
     Law(
         "finer-experts-cost-the-same",

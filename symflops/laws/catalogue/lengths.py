@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import lru_cache
 
 from sympy import Add, Expr, Poly, Symbol, expand
 
 from symflops.conventions import TORCH
-from symflops.laws.catalogue.asking import Ask, Number, alone, of_flops, on_tokens, tested
-from symflops.laws.catalogue.predicted import ATTENTION, at, passes, per_mac
+from symflops.laws.catalogue.asking import Ask, Number, alone, of_flops, on_tokens, settable, tested
+from symflops.laws.catalogue.predicted import ATTENTION, at, doubled, kinds, price
 from symflops.laws.catalogue.subjects import attends, grouped, one_stream, over, own_heads, scans
-from symflops.laws.cost import Case, Cost
+from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
+from symflops.laws.recomputing import CORE
 from symflops.masks import AttendedPairs, Causal
 from symflops.measures import flops
 from symflops.networks import uses
 from symflops.notation import d_head, d_model, n_kv_head, n_seq
+from symflops.operations import Operation
 
 
 def degrees(name: str, whole: Expr) -> Iterator[Instance]:
@@ -36,8 +39,23 @@ def curvature(whole: Expr) -> Expr:
 def over_pairs(whole: Expr) -> Expr:
     """The same from the declarations: the width of heads that scores and mix multiply over."""
     mine = (use for use in uses(whole) if use.operation.role in ATTENTION)
-    amounts = ((use.runs * use.operation.forward_work["mac", "forward"], use.operation.mask) for use in mine)
-    return expand(Add(*(amount / mask for amount, mask in amounts if mask is not None and mask.dense == n_seq**2)))
+    return expand(Add(*(use.runs * each for use in mine for kind, each in _for_a_pair(use.operation) if kind == "mac")))
+
+
+def _for_a_pair(operation: Operation) -> Iterator[tuple[str, Expr]]:
+    """What is multiplied, and the elements that there are, for each pair of tokens of whole sequences."""
+    mask = operation.mask
+    if mask is not None and mask.dense == n_seq**2:
+        for kind in ("mac", "element"):
+            if (kind, "forward") in operation.forward_work:
+                yield kind, operation.forward_work[kind, "forward"] / mask
+
+
+@lru_cache(maxsize=512)
+def paid_for_a_pair(whole: Expr, claims: Claims) -> Expr:
+    """What a batch is charged for each pair of tokens by the claims."""
+    mine = ((use, kind, each) for use in uses(whole) for kind, each in _for_a_pair(use.operation))
+    return expand(Add(*(price(claims, kind, use.operation.role) * use.runs * each for use, kind, each in mine)))
 
 
 def squares(name: str, whole: Expr) -> Iterator[Instance]:
@@ -82,13 +100,11 @@ def ask_degree(cost: Cost, case: Case) -> Iterator[Instance]:
 
 def ask_squares(cost: Cost, case: Case) -> Iterator[Instance]:
     """The second difference is what the claimed pairs give."""
-    claims, form = cost.claims, over_pairs(case.model.network)
-    counted = Fraction(len(ATTENTION & claims.counts), len(ATTENTION))
-    if counted not in (0, 1) or (claims.pairs == "exact" and not _causal(case.model.network)):
+    claims = cost.claims
+    if claims.pairs == "exact" and not _causal(case.model.network):
         return
-    each = counted * at(form, case) * per_mac(claims) * passes(claims)
-    shares = {"dense": Fraction(1), "exact": Fraction(1, 2), "half": Fraction(1, 2), "none": Fraction(0)}
-    expected = 2 * each * shares[claims.pairs] / (1 if claims.per == "batch" else case.n_batch)
+    each = Fraction(at(paid_for_a_pair(case.model.network, claims), case))
+    expected = (1 if claims.pairs == "exact" else 2) * each / (1 if claims.per == "batch" else case.n_batch)
     yield tested(cost, case, bend(cost, case), expected, f"n_seq = {case.n_seq} and the next: {claims.pairs} pairs")
 
 
@@ -111,7 +127,7 @@ def ask_stays(size: Symbol) -> Ask:
 
 def ask_by_width(cost: Cost, case: Case) -> Iterator[Instance]:
     """Heads twice as wide: twice the rise."""
-    if "d_head" in case.model.table and "d_rope" not in case.sizes:
+    if "d_head" in case.sizes and "d_rope" not in case.sizes:
         other = alone(case, d_head=2 * case.sizes["d_head"])
         if other is not None:
             about = f"d_head = {case.sizes['d_head']} and twice that: how fast n_seq raises it"
@@ -122,9 +138,15 @@ def _other(case: Case, size: Symbol) -> Case | None:
     """Twice the width with heads as they are, or as many heads for keys and values as for queries."""
     if size == n_kv_head:
         return alone(case, n_kv_head=case.sizes["n_head"]) if "n_kv_head" in case.sizes else None
-    own = case.model.table.get("d_head")
-    fixed = own is not None and own.name and "d_rope" not in case.sizes
+    fixed = settable(case.model, "d_head") and "d_rope" not in case.sizes
     return alone(case, d_model=2 * case.sizes["d_model"]) if fixed else None
+
+
+def _pays_for(claims: Claims, those: set[str]) -> bool:
+    """Whether a pair of tokens costs what is of those kinds, and nothing else."""
+    return (
+        of_flops(claims) and doubled(claims) and kinds(claims, CORE) - {"parameter", "lookup", "one_hot_mac"} <= those
+    )
 
 
 def _beyond_window(ask: Ask) -> Ask:
@@ -154,10 +176,10 @@ LAWS: tuple[Law, ...] = (
         "The square of a length is paid for scores and mix by the width of their heads: half where pairs are causal.",
         "Vaswani et al. 2017, arXiv:1706.03762, section 3.2; PaLM, arXiv:2204.02311, appendix B: 12 L H Q T",
         "all sizes; exact pairs of sliding windows are not asked",
-        "scores and mix of every family but those that scan in chunks; work of any cost that counts both or neither",
+        "scores and mix of every family but those that scan in chunks; work of any cost, elements of a softmax too",
         over(squares, attends, one_stream, without=scans),
         on_tokens(ask_squares),
-        of_flops,
+        lambda claims: _pays_for(claims, {"mac", "element"}),
     ),
     Law(
         "length-ignores-width",
@@ -190,6 +212,6 @@ LAWS: tuple[Law, ...] = (
         "families whose heads have a width of their own; work of any cost",
         over(by_width, own_heads),
         on_tokens(ask_by_width),
-        of_flops,
+        lambda claims: _pays_for(claims, {"mac"}),
     ),
 )

@@ -8,7 +8,8 @@ from sympy import Add, Expr, Integer, Poly
 
 from symflops.architectures.names import KINDS
 from symflops.laws.catalogue.asking import KINDS as COUNTS
-from symflops.laws.catalogue.asking import always, no_curve, of_params, steps, tested
+from symflops.laws.catalogue.asking import always, no_curve, of_params, on_tables, steps, tested
+from symflops.laws.catalogue.predicted import on_weights
 from symflops.laws.catalogue.subjects import Has, families, few, network, over
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
@@ -91,11 +92,16 @@ def straight_in_batch(name: str, whole: Expr) -> Iterator[Instance]:
 
 def ask_batch(cost: Cost, case: Case) -> Iterator[Instance]:
     """Three times the sequences: three times the batch's cost, and the same for each sequence or token."""
-    if cost.claims.quantity == "params":
+    if "head" in cost.claims.counts and crossed(case.model.family.name):
         return
     more, one = case.with_sizes(n_batch=3 * case.n_batch), cost.of(case)
     factor = 3 if cost.claims.per == "batch" else 1
     yield tested(cost, case, cost.of(more), factor * one, f"n_batch = {more.n_batch} against {case.n_batch}")
+
+
+def crossed(family: str) -> bool:
+    """Whether the sequences of a batch are compared with each other, as CLIP's images and texts are."""
+    return family == "clip"
 
 
 def without_tokens(name: str, whole: Expr, of: Measure = params) -> Iterator[Instance]:
@@ -117,8 +123,9 @@ def nameless(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> It
         yield same(f"{measure}, {name}", of[measure](flat), of[measure](whole))
 
 
-def _not_params(claims: Claims) -> bool:
-    return not of_params(claims)
+def _of_each_sequence(claims: Claims) -> bool:
+    """Whether nothing is charged once for a batch, as angles of positions and sums of gradients are."""
+    return claims.quantity == "cache_bytes" or on_weights(claims)
 
 
 LAWS = (
@@ -167,9 +174,9 @@ LAWS = (
         "no operation of a transformer runs over two sequences",
         "all sizes",
         "work and caches; every family but CLIP, which compares each image with each text",
-        over(straight_in_batch, without=lambda family: family == "clip"),
-        ask_batch,
-        _not_params,
+        over(straight_in_batch, without=crossed),
+        on_tables(ask_batch),
+        _of_each_sequence,
     ),
     Law(
         "parameters-know-no-tokens",

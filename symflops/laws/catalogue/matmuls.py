@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from sympy import Add, Expr, Symbol
 
-from symflops.laws.catalogue.asking import Ask, of_flops, on_tokens, steps, tested
-from symflops.laws.catalogue.predicted import at, passed, passes, per_mac, tokens_of
+from symflops.laws.catalogue.asking import Ask, on_tokens, steps, tested
+from symflops.laws.catalogue.predicted import at, on_weights, passed, tokens_of, weighed
 from symflops.laws.catalogue.subjects import matmuls, one_stream, operations, over
-from symflops.laws.cost import Case, Claims, Cost
+from symflops.laws.cost import Case, Cost
 from symflops.laws.law import Instance, Law, same
 from symflops.layers.convolution import Convolution
 from symflops.measures import Phase, flops
@@ -17,7 +17,6 @@ from symflops.notation import d_ff, n_active, n_batch, n_kv_head, n_seq, n_vocab
 from symflops.operations import Contraction, Operation
 
 _PHASES: tuple[Phase, ...] = ("forward", "backward", "training")
-ALL = Claims().counts
 
 
 def twice_macs(name: str, whole: Expr, flop: str = "torch", mac: str = "macs") -> Iterator[Instance]:
@@ -66,22 +65,21 @@ def slope(size: Symbol, role: str) -> Callable[[str, Expr], Iterator[Instance]]:
     return core
 
 
-def ask_slope(size: Symbol, roles: frozenset[str] = ALL) -> Ask:
+def ask_slope(size: Symbol) -> Ask:
     """The same of a cost function: other weights, and nothing else, make another cost."""
 
     def ask(cost: Cost, case: Case) -> Iterator[Instance]:
         pair = steps(case, size.name, _step(case, size), 2)
         if len(pair) == 2 and pair[0].sizes != pair[1].sizes:
-            yield _slope(cost, *pair, cost.claims.counts & roles, size)
+            yield _slope(cost, *pair, size)
 
     return ask
 
 
-def _slope(cost: Cost, less: Case, more: Case, roles: frozenset[str], size: Symbol) -> Instance:
-    weights = at(passed(more.model.network, roles), more) - at(passed(less.model.network, roles), less)
-    expected = per_mac(cost.claims) * passes(cost.claims) * tokens_of(cost.claims, less) * weights
-    about = f"{size} = {less.sizes[size.name]} and {more.sizes[size.name]}: {weights} weights more"
-    return tested(cost, less, cost.of(more) - cost.of(less), expected, about)
+def _slope(cost: Cost, less: Case, more: Case, size: Symbol) -> Instance:
+    each = at(weighed(more.model.network, cost.claims), more) - at(weighed(less.model.network, cost.claims), less)
+    about = f"{size} = {less.sizes[size.name]} and {more.sizes[size.name]}: {each} more for each token"
+    return tested(cost, less, cost.of(more) - cost.of(less), each * tokens_of(cost.claims, less), about)
 
 
 def _step(case: Case, size: Symbol) -> int:
@@ -128,18 +126,18 @@ LAWS: tuple[Law, ...] = (
         "forward, backward and training; feed-forward layers that are matmuls over all tokens",
         over(slope(d_ff, "feedforward"), one_stream),
         on_tokens(ask_slope(d_ff)),
-        of_flops,
+        on_weights,
     ),
     Law(
         "vocabulary-slope",
         r"\partial C/\partial n_\mathrm{vocab} = 2\,d_\mathrm{model}\ \text{for each token}",
         "One more token in the vocabulary costs one more row of logits, tied or not, and nothing else.",
-        "dFLOPs/dparams of the logits; a token table is looked up unless it is claimed as a matmul",
+        "dFLOPs/dparams of the logits; a token table is looked up unless it is claimed as a matmul or as parameters",
         "all sizes",
         "forward, backward and training; families with logits",
         over(slope(n_vocab, "logits"), one_stream),
         on_tokens(ask_slope(n_vocab)),
-        lambda claims: of_flops(claims) and "embedding" not in claims.counts,
+        on_weights,
     ),
     Law(
         "key-value-slope",
@@ -150,6 +148,6 @@ LAWS: tuple[Law, ...] = (
         "forward, backward and training; families with grouped heads",
         over(slope(n_kv_head, "qkv"), one_stream),
         on_tokens(ask_slope(n_kv_head)),
-        of_flops,
+        on_weights,
     ),
 )

@@ -103,6 +103,7 @@ LAWS: tuple[Law, ...] = (
         "1 to 1,000 devices, also where they do not divide",
         "the parameters of three models, a prime, and fewer than devices",
         lambda: shards_sum(_counts()),
+        by="oracle",
     ),
     Law(
         "token-parallel-work-sums",

@@ -11,9 +11,9 @@ from symflops.architectures import FAMILIES, Architecture
 from symflops.architectures.fields import completed
 from symflops.errors import ConfigError
 from symflops.laws.catalogue.asking import configured, of_flops, of_params, steps, tested
-from symflops.laws.catalogue.predicted import at, owned, passed
+from symflops.laws.catalogue.predicted import at, kinds, owned, passed
 from symflops.laws.catalogue.subjects import families, over
-from symflops.laws.cost import Case, Cost
+from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
 from symflops.layers.feedforward import gated_feedforward, plain_feedforward
 from symflops.layers.linear import NO_BIAS
@@ -128,6 +128,10 @@ def _two_thirds() -> Iterator[Instance]:
     yield from two_thirds(gated, plain_feedforward("silu", NO_BIAS, d_ff))
 
 
+def _looks_positions_up(claims: Claims) -> bool:
+    return of_flops(claims) and not kinds(claims, frozenset({"position"})) & {"one_hot_mac", "parameter"}
+
+
 LAWS: tuple[Law, ...] = (
     Law(
         "tying-stores-one-table",
@@ -149,7 +153,7 @@ LAWS: tuple[Law, ...] = (
         "families whose config can tie; work of any cost",
         lambda: _both(tying_works),
         ask_tying_works,
-        of_flops,
+        lambda claims: of_flops(claims) and "parameter" not in kinds(claims),
     ),
     Law(
         "positions-store-rows",
@@ -168,10 +172,10 @@ LAWS: tuple[Law, ...] = (
         "How long a context may be costs nothing; how long a sequence is does.",
         "work is done for tokens that are there",
         "all sizes",
-        "every family; work of any cost that does not claim positions as matmuls",
+        "every family; work of any cost that claims positions neither as matmuls nor as parameters",
         over(context_is_free, without=lambda family: family in ("clip",)),
         ask_context_is_free,
-        lambda claims: of_flops(claims) and "position" not in claims.counts,
+        _looks_positions_up,
     ),
     Law(
         "twelve-squares-a-layer",

@@ -9,8 +9,7 @@ from sympy import Add, Expr
 
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.laws.catalogue.algebra import in_domain
-from symflops.laws.catalogue.closed_forms import all_claimable
-from symflops.laws.catalogue.subjects import crosses, families, few, network, operations, over, plain_stream
+from symflops.laws.catalogue.subjects import crosses, families, few, matmuls, network, operations, over, plain_stream
 from symflops.laws.law import Instance, Law, never_negative, same
 from symflops.layers.attention import Causal, Heads, attention_core, fused_qkv, project
 from symflops.layers.embedding import LEARNED, de_embedding, embedding
@@ -84,6 +83,11 @@ def _conventions(core: Callable[[str, Expr, Convention], Iterator[Instance]]) ->
             yield from core(name, network(name), given)
 
 
+def in_a_table(family: str) -> bool:
+    """Whether every matmul has a role of a decoder's tables: no head, patch or state space stands beside them."""
+    return not {each.role for each in matmuls(network(family))} & {"head", "patch", "convolution", "state space"}
+
+
 def each_once(family: str) -> bool:
     """Whether every parameter meets each token once: norms shared by heads, and sinks of scores, do not."""
     met = {each: each.forward_work["parameter", "forward"] for each in operations(network(family)) if each.parameters}
@@ -125,7 +129,7 @@ LAWS: tuple[Law, ...] = (
         "Kaplan et al. 2020, arXiv:2001.08361, Table 1: one attention term, no de-embedding in the total",
         "all sizes",
         "families whose matmuls meet each token once and have a role of the table's",
-        over(kaplan_leaves_out, plain_stream, all_claimable),
+        over(kaplan_leaves_out, plain_stream, in_a_table),
     ),
     Law(
         "chinchilla-adds-embedding-and-softmax",
@@ -134,7 +138,7 @@ LAWS: tuple[Law, ...] = (
         "Hoffmann et al. 2022, arXiv:2203.15556, appendix F",
         "all sizes",
         "families of one stream whose matmuls meet each token once",
-        over(chinchilla_adds, plain_stream, all_claimable, without=crosses),
+        over(chinchilla_adds, plain_stream, in_a_table, without=crosses),
     ),
     Law(
         "palm-is-six-n-and-attention",

@@ -20,7 +20,7 @@ from symflops.errors import NoDecoding
 from symflops.laws.law import Instance
 from symflops.networks import Once, Routed, uses
 from symflops.notation import d_head, d_rope, n_batch, n_chunk, n_kv_head, n_seq, n_state, n_window, r_kv
-from symflops.operations import Contraction, Operation
+from symflops.operations import Contraction, Lookup, Operation
 
 Has = Callable[[str], bool]
 """Whether a family has something, by its name."""
@@ -126,6 +126,13 @@ def unfrozen(family: str) -> bool:
 
 
 @cache
+def looks_tokens_up(family: str) -> bool:
+    """Whether every table is looked up for each sequence, and none once for a batch, or for pairs of tokens."""
+    tables = (each for each in operations(network(family)) if isinstance(each, Lookup))
+    return all(n_batch in each.forward_work["lookup", "forward"].free_symbols for each in tables)
+
+
+@cache
 def latent(family: str) -> bool:
     """Whether keys and values come through latents of a rank."""
     return r_kv in network(family).free_symbols
@@ -135,6 +142,13 @@ def latent(family: str) -> bool:
 def plain_stream(family: str) -> bool:
     """Whether every matmul by a weight meets each token once, and has both its gradients."""
     return unfrozen(family) and all(_vectors(each) == n_batch * n_seq for each in matmuls(network(family)))
+
+
+@cache
+def biased_experts(family: str) -> bool:
+    """Whether every expert stores a bias of its own."""
+    inside = (use.operation for routed in network(family).atoms(Routed) for use in uses(routed))
+    return any(each.name == "bias" for operation in inside for each in operation.parameters)
 
 
 def _vectors(operation: Operation) -> Expr:

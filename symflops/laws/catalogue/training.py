@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
+from math import gcd, lcm
 
-from sympy import Add, Expr, Integer, expand
+from sympy import Add, Expr, Integer, Rational, expand
 
 from symflops.conventions import CONVENTIONS
 from symflops.laws.catalogue.algebra import in_domain
-from symflops.laws.catalogue.asking import of_flops, tested
-from symflops.laws.catalogue.predicted import passed, passes, per_mac
+from symflops.laws.catalogue.asking import Number, of_flops, on_tables, shared, steps, tested
+from symflops.laws.catalogue.predicted import KINDS, doubled, passed, predicted, price
 from symflops.laws.catalogue.subjects import (
     attends,
     families,
@@ -22,8 +24,9 @@ from symflops.laws.catalogue.subjects import (
     scans,
     unfrozen,
 )  # fmt: skip
-from symflops.laws.cost import Case, Claims, Cost
+from symflops.laws.cost import Case, Claims, Cost, Recompute
 from symflops.laws.law import Instance, Law, never_negative, same
+from symflops.laws.recomputing import CORE, recomputed
 from symflops.measures import NOT_N, Phase, flops, saved_elements
 from symflops.networks import Recomputed, of_role, uses
 from symflops.notation import (
@@ -60,9 +63,22 @@ def thrice(name: str, whole: Expr) -> Iterator[Instance]:
 
 
 def ask_multiple(cost: Cost, case: Case) -> Iterator[Instance]:
-    """The FLOPs of a phase are a multiple of what one multiply-accumulate takes in it."""
-    share = Fraction(cost.of(case)) / (per_mac(cost.claims) * passes(cost.claims))
-    yield tested(cost, case, share, share.numerator // share.denominator, f"{cost.claims.phase}: whole forward passes")
+    """The work of a phase is a multiple of what the smallest amount that has a price takes in it."""
+    if unfrozen(case.model.family.name) or cost.claims.convention.backward == "twice":
+        share = Fraction(cost.of(case)) / _unit(cost.claims)
+        about = f"{cost.claims.phase}: whole forward passes"
+        yield tested(cost, case, share, share.numerator // share.denominator, about)
+
+
+def _unit(claims: Claims) -> Fraction:
+    """What all prices of the phase are multiples of; one where there is none."""
+    prices = {Fraction(int(each.p), int(each.q)) for each in _prices(claims) if each}
+    below = lcm(*(each.denominator for each in prices))
+    return Fraction(gcd(*(int(each * below) for each in prices)) or below, below)
+
+
+def _prices(claims: Claims) -> Iterator[Rational]:
+    return (price(claims, kind, role) for kind in KINDS for role in claims.counts)
 
 
 def six_n(name: str, whole: Expr) -> Iterator[Instance]:
@@ -99,6 +115,39 @@ def one_forward_more(name: str, whole: Expr, way: Callable[[Expr], Expr] = Recom
     """All recomputed, training is one forward pass more."""
     again = flops(way(whole), "torch", "training").expr
     yield same(name, again - flops(whole, "torch", "training").expr, flops(whole, "torch").expr)
+
+
+def core_once_more(
+    name: str, whole: Expr, way: Callable[[Expr], Expr] = lambda each: recomputed(each, "selective")
+) -> Iterator[Instance]:
+    """With the cores of attention recomputed, training is their forward pass more."""
+    core = Add(*(of_role(whole, role) for role in sorted(CORE)))
+    again = flops(way(whole), "torch", "training").expr
+    yield same(name, again - flops(whole, "torch", "training").expr, flops(core, "torch").expr)
+
+
+def ask_layers_more(cost: Cost, case: Case) -> Iterator[Instance]:
+    """What is beside training is what as many layers again cost in a forward pass."""
+    pair = steps(case, "n_layer", case.sizes.get("n_layer", 0), 2)
+    if len(pair) == 2 and not any(name.startswith("n_layer_") for name in case.sizes):
+        once_more = replace(cost.claims, phase="forward", recompute="none")
+        less, more = (predicted(once_more, each) for each in pair)
+        yield tested(cost, case, _beside(cost, case), more - less, "beside training, against a forward pass of layers")
+
+
+def ask_core_more(cost: Cost, case: Case) -> Iterator[Instance]:
+    """What is beside training is a forward pass of scores, softmax and mix."""
+    core = replace(cost.claims, phase="forward", recompute="none", counts=cost.claims.counts & CORE)
+    about = "beside training, against a forward pass of the core"
+    yield tested(cost, case, _beside(cost, case), predicted(core, case), about)
+
+
+def _beside(cost: Cost, case: Case) -> Number:
+    return cost.of(case) - predicted(replace(cost.claims, recompute="none"), case)
+
+
+def _again(what: Recompute) -> Callable[[Claims], bool]:
+    return lambda claims: of_flops(claims) and claims.recompute == what
 
 
 def scores_once_more(name: str, eager: Expr, flash: Expr) -> Iterator[Instance]:
@@ -143,7 +192,8 @@ def _phases() -> Iterator[Instance]:
 
 
 def _multiple(claims: Claims) -> bool:
-    return of_flops(claims) and claims.per != "token" and claims.pairs != "half"
+    whole = not shared(claims) and claims.pairs != "half"
+    return of_flops(claims) and doubled(claims) and claims.recompute == "none" and whole
 
 
 LAWS: tuple[Law, ...] = (
@@ -164,7 +214,7 @@ LAWS: tuple[Law, ...] = (
         "all sizes",
         "families without frozen operands; work of any cost of a sequence or batch",
         over(thrice, unfrozen),
-        ask_multiple,
+        on_tables(ask_multiple),
         _multiple,
     ),
     Law(
@@ -191,8 +241,21 @@ LAWS: tuple[Law, ...] = (
         "Recomputing everything takes one forward pass more.",
         "Chen et al. 2016, arXiv:1604.06174; Narayanan et al. 2021, arXiv:2104.04473, section 5.1",
         "all sizes",
-        "every family",
+        "every family; work of any cost that recomputes its layers, beside which logits run once",
         over(one_forward_more),
+        ask_layers_more,
+        _again("full"),
+    ),
+    Law(
+        "selective-recompute-is-one-core-more",
+        r"C_\mathrm{training}^\mathrm{selective} = C_\mathrm{training} + C_{QK^T} + C_{AV}",
+        "Recomputing the core of attention takes one forward pass of its scores, softmax and mix more.",
+        "Korthikanti et al. 2022, arXiv:2205.05198, section 5; its equation 8 adds three",
+        "all sizes",
+        "every family with attention; work of any cost that recomputes the core",
+        over(core_once_more, attends),
+        ask_core_more,
+        _again("selective"),
     ),
     Law(
         "flash-recomputes-its-scores",
