@@ -10,7 +10,7 @@ from sympy import Add, Expr
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.laws.catalogue.algebra import in_domain
 from symflops.laws.catalogue.closed_forms import all_claimable
-from symflops.laws.catalogue.subjects import crosses, families, few, network, operations, over, plain_stream
+from symflops.laws.catalogue.subjects import Families, crosses, few, network, operations, over, plain_stream
 from symflops.laws.law import Instance, Law, never_negative, same
 from symflops.layers.attention import Causal, Heads, attention_core, fused_qkv, project
 from symflops.layers.embedding import LEARNED, de_embedding, embedding
@@ -78,10 +78,12 @@ def recomputed_gpt() -> Expr:
     return Add(embedding(LEARNED), n_layer * Recomputed(Add(*parts)), Tied(de_embedding()))
 
 
-def _conventions(core: Callable[[str, Expr, Convention], Iterator[Instance]]) -> Iterator[Instance]:
-    for name in families(few):
+def _conventions(core: Callable[[str, Expr, Convention], Iterator[Instance]]) -> Families:
+    def under_each(name: str, whole: Expr) -> Iterator[Instance]:
         for given in CONVENTIONS.values():
-            yield from core(name, network(name), given)
+            yield from core(name, whole, given)
+
+    return over(under_each, few)
 
 
 def each_once(family: str) -> bool:
@@ -98,7 +100,7 @@ LAWS: tuple[Law, ...] = (
         "a total is a sum of prices times amounts",
         "all sizes",
         "every convention; training work of a family of each kind",
-        lambda: _conventions(linear_prices),
+        _conventions(linear_prices),
     ),
     Law(
         "roles-sum-to-the-total",
@@ -107,7 +109,7 @@ LAWS: tuple[Law, ...] = (
         "each operation has one role",
         "all sizes",
         "every convention; forward work of a family of each kind",
-        lambda: _conventions(split_prices),
+        _conventions(split_prices),
     ),
     Law(
         "matmuls-at-most-all-operations",

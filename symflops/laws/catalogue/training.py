@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from sympy import Add, Expr, Integer, expand
 
+from symflops.architectures import Architecture
 from symflops.conventions import CONVENTIONS
 from symflops.laws.catalogue.algebra import in_domain
 from symflops.laws.catalogue.asking import of_flops, tested
 from symflops.laws.catalogue.predicted import passed, passes, per_mac
 from symflops.laws.catalogue.subjects import (
+    Families,
     attends,
-    families,
     few,
     latent,
-    network,
     over,
     plain_stream,
     scans,
@@ -131,15 +132,10 @@ def accumulated(name: str, whole: Expr) -> Iterator[Instance]:
     yield same(f"saved, {name}", n_data * each.subs(part), each)
 
 
-def _scores() -> Iterator[Instance]:
-    for name in families(attends, plain_stream, without=lambda family: family == "t5"):
-        if network(name, "flash") != network(name):
-            yield from scores_once_more(name, network(name), network(name, "flash"))
-
-
-def _phases() -> Iterator[Instance]:
-    for name in families(few):
-        yield from phases_add(name, network(name))
+def _scores(name: str, of: Architecture) -> Iterator[Instance]:
+    flash = replace(of, attention="flash").network
+    if flash != of.network:
+        yield from scores_once_more(name, of.network, flash)
 
 
 def _multiple(claims: Claims) -> bool:
@@ -154,7 +150,7 @@ LAWS: tuple[Law, ...] = (
         "each pass is counted once",
         "all sizes",
         "every convention; a family of each kind",
-        _phases,
+        over(phases_add, few),
     ),
     Law(
         "training-is-three-forwards",
@@ -201,7 +197,7 @@ LAWS: tuple[Law, ...] = (
         "Dao et al. 2022, arXiv:2205.14135, algorithm 4; Korthikanti et al. 2022, arXiv:2205.05198, section 5",
         "all sizes",
         "families with attention whose matmuls meet each token once; T5, whose biased scores do not run so, apart",
-        _scores,
+        Families(_scores, (attends, plain_stream), lambda family: family == "t5"),
     ),
     Law(
         "recompute-is-no-model-work",
