@@ -10,6 +10,7 @@ from sympy import Expr, Integer, Poly, Symbol, expand
 from symflops.architectures.names import KINDS
 from symflops.laws.catalogue.asking import alone, always, at_most, on_tokens, tested
 from symflops.laws.catalogue.linearity import MEASURES, Measure
+from symflops.laws.catalogue.matmuls import Given
 from symflops.laws.catalogue.subjects import few, over, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, counted, never_negative, same
@@ -75,7 +76,7 @@ def positive(subject: str, form: Expr) -> Instance:
     return never_negative(subject, form)
 
 
-def not_negative(name: str, whole: Expr, convention: str = "exact") -> Iterator[Instance]:
+def not_negative(name: str, whole: Expr, convention: Given = "exact") -> Iterator[Instance]:
     """No work is negative, of exact pairs and elementary steps too."""
     yield positive(name, in_domain(flops(whole, convention, "training").expr))
 
@@ -85,7 +86,7 @@ def ask_not_negative(cost: Cost, case: Case) -> Iterator[Instance]:
     yield at_most(cost, case, 0, cost.of(case), "at least nothing")
 
 
-def whole_number(name: str, whole: Expr, convention: str = "exact") -> Iterator[Instance]:
+def whole_number(name: str, whole: Expr, convention: Given = "exact") -> Iterator[Instance]:
     """Exact pairs make whole numbers of FLOPs: integer at 0, 1, 2, a polynomial of degree two is so everywhere."""
     form = in_domain(flops(whole, convention).expr)
     windows = range(3) if n_window in form.free_symbols else range(1)

@@ -8,6 +8,7 @@ from sympy import Add, Expr, expand
 
 from symflops.architectures import architecture, presets
 from symflops.laws.catalogue.asking import of_cache, of_flops, of_params, tested
+from symflops.laws.catalogue.matmuls import Given
 from symflops.laws.catalogue.predicted import LOOKUPS, MATMULS, owned, predicted, work
 from symflops.laws.catalogue.subjects import network, operations, over, plain_stream
 from symflops.laws.cost import Case, Claims, Cost
@@ -48,10 +49,10 @@ def all_claimable(family: str) -> bool:
     return {each.role for each in operations(network(family)) if isinstance(each, Contraction)} <= MATMULS
 
 
-def as_torch(name: str, whole: Expr) -> Iterator[Instance]:
+def as_torch(name: str, whole: Expr, given: Given = "torch") -> Iterator[Instance]:
     """Claimed over all pairs with every role, a cost is what torch counts."""
     claims = Claims("flops", "training", "batch", counts=MATMULS - LOOKUPS)
-    yield same(name, expand(work(whole, claims)), flops(whole, "torch", "training").expr)
+    yield same(name, expand(work(whole, claims)), flops(whole, given, "training").expr)
 
 
 def ask_work(cost: Cost, case: Case) -> Iterator[Instance]:

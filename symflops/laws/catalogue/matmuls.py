@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sympy import Add, Expr, Symbol
 
+from symflops.conventions import Convention
 from symflops.laws.catalogue.asking import Ask, of_flops, on_tokens, steps, tested
 from symflops.laws.catalogue.predicted import at, passed, passes, per_mac, tokens_of
 from symflops.laws.catalogue.subjects import matmuls, one_stream, operations, over
@@ -18,9 +19,11 @@ from symflops.operations import Contraction, Operation
 
 _PHASES: tuple[Phase, ...] = ("forward", "backward", "training")
 ALL = Claims().counts
+Given = str | Convention
+"""A convention, or its name."""
 
 
-def twice_macs(name: str, whole: Expr, flop: str = "torch", mac: str = "macs") -> Iterator[Instance]:
+def twice_macs(name: str, whole: Expr, flop: Given = "torch", mac: Given = "macs") -> Iterator[Instance]:
     """FLOPs are twice the multiply-accumulates, in each phase."""
     for phase in _PHASES:
         yield same(f"{phase}, {name}", flops(whole, flop, phase).expr, 2 * flops(whole, mac, phase).expr)

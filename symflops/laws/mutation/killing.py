@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from symflops.architectures import Architecture
+from symflops.conventions import Convention
 from symflops.laws.catalogue import LAWS
+from symflops.laws.catalogue.masks import MASKS, Masks
 from symflops.laws.catalogue.subjects import Families, model
 from symflops.laws.law import Instance, Law
+from symflops.laws.mutation.counts import by_loops, other_counts
 from symflops.laws.mutation.equal import changed
 from symflops.laws.mutation.mutant import Mutant
 from symflops.laws.mutation.oracles import by_code
+from symflops.laws.mutation.pricing import other_totals, priced_laws, printed
 
 DEAR = (
     "phases-add-to-training", "prices-are-linear", "roles-sum-to-the-total", "frozen-keeps-no-more",
@@ -72,37 +76,43 @@ def in_order() -> tuple[Law, ...]:
 
 
 def laws(mutant: Mutant) -> Iterator[Killer]:
-    """The laws about what the mutant is of."""
+    """The laws about what the mutant is of: of families, of masks, of conventions."""
     subject = mutant.subject
+    if isinstance(subject, Convention):
+        yield from priced_laws(mutant.of, subject)
+        return
     for law in in_order():
-        if isinstance(law.show, Families) and isinstance(subject, Architecture) and _about(law, mutant.of):
-            yield law.name, _asked(law.show, mutant.of, subject)
+        show = law.show
+        if isinstance(subject, Architecture):
+            if isinstance(show, Families) and _about(law.name, mutant.of):
+                yield law.name, partial(show.of, mutant.of, subject)
+        elif isinstance(show, Masks) and mutant.of in {mask.__name__ for mask in show.masks}:
+            yield law.name, partial(show.of, subject)
 
 
 @cache
-def _scopes(name: str) -> dict[str, bool]:
-    return {}
-
-
-def _about(law: Law, family: str) -> bool:
-    known = _scopes(law.name)
-    if family not in known:
-        known[family] = isinstance(law.show, Families) and law.show.about(family)
-    return known[family]
-
-
-def _asked(show: Families, family: str, subject: Architecture) -> Callable[[], Iterable[Instance]]:
-    return lambda: show.of(family, subject)
+def _about(name: str, family: str) -> bool:
+    """Whether a law is about a family as it is declared, without the fault."""
+    show = LAWS[name].show
+    return isinstance(show, Families) and show.about(family)
 
 
 def oracles(mutant: Mutant) -> Iterator[Killer]:
     """What is known from elsewhere of what the mutant is of."""
     subject = mutant.subject
     if isinstance(subject, Architecture):
-        yield "closed forms of the code", lambda: by_code(mutant.of, subject)
+        yield "closed forms of the code", partial(by_code, mutant.of, subject)
+    elif isinstance(subject, Convention):
+        yield "printed formulas and counts", partial(printed, mutant.of, subject)
+    else:
+        yield "pairs counted by loops", partial(by_loops, mutant.of, subject)
 
 
 def changes(mutant: Mutant) -> tuple[str, ...]:
     """The costs that a mutant changes."""
     subject = mutant.subject
-    return changed(model(mutant.of), subject) if isinstance(subject, Architecture) else ("count",)
+    if isinstance(subject, Architecture):
+        return changed(model(mutant.of), subject)
+    if isinstance(subject, Convention):
+        return other_totals(mutant.of, subject)
+    return other_counts(next(mask for mask in MASKS if mask.__name__ == mutant.of), subject)
