@@ -40,7 +40,9 @@ def split_prices(
     yield same(f"{given.name}, {name}", Add(*parts), of(whole, given).expr)
 
 
-def exact_at_most_all(name: str, whole: Expr, fewer: Given = "exact", more: Given = "all-operations") -> Iterator[Instance]:
+def exact_at_most_all(
+    name: str, whole: Expr, fewer: Given = "exact", more: Given = "all-operations"
+) -> Iterator[Instance]:
     """Every arithmetic operation is no less than the matmuls among them."""
     yield never_negative(name, in_domain(flops(whole, more).expr - flops(whole, fewer).expr))
 

@@ -121,7 +121,9 @@ def no_model_work(
     yield same(f"saved, {name}", saved_elements(again), Integer(0))
 
 
-def model_at_most_hardware(name: str, whole: Expr, hardware: Given = "torch", model: Given = "exact") -> Iterator[Instance]:
+def model_at_most_hardware(
+    name: str, whole: Expr, hardware: Given = "torch", model: Given = "exact"
+) -> Iterator[Instance]:
     """The pairs that a mask lets through are no more than those that are computed."""
     fewer, more = (flops(whole, each, "training").expr for each in (model, hardware))
     yield never_negative(name, in_domain(more - fewer))

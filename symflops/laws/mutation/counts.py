@@ -21,7 +21,7 @@ from symflops.laws.mutation.mutant import Mutant
 from symflops.masks import AttendedPairs, Causal, CausalTopLeft, Full, Prefix, SlidingWindow, staircase
 
 Mask = type[AttendedPairs]
-Members = Mapping[str, Any]
+Members = dict[str, Any]
 """What of a mask is another: members of its class by name."""
 
 
@@ -31,7 +31,7 @@ def _count(change: Callable[[AttendedPairs, Expr], Expr], mask: Mask) -> Members
 
 
 def _shifted(by: int, mask: Mask) -> Members:
-    shift = mask.shift.fget  # type: ignore[attr-defined]
+    shift = mask.shift.fget
     return {"shift": property(lambda self: shift(self) + by)}
 
 
@@ -133,7 +133,7 @@ def of_masks() -> Iterator[Mutant]:
     for mask in MASKS:
         of_causal = OF_CAUSAL if issubclass(mask, Causal) else {}
         for what, made in {**OF_ALL, **of_causal, **OF_ONE[mask]}.items():
-            wrong = type(mask.__name__, (mask,), dict(made(mask)))
+            wrong = type(mask.__name__, (mask,), made(mask))
             yield Mutant("mask's count", mask.__name__, "the mask", what, wrong)
 
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from sympy import Expr, Integer, Lambda
 
@@ -32,8 +33,8 @@ def with_sizes(operation: Operation, sizes: Mapping[str, Expr]) -> Operation:
 
 
 def _with(operation: Operation, place: int, argument: object) -> Operation:
-    args = list(operation.args)
-    args[place] = argument  # type: ignore[call-overload]
+    args: list[Any] = list(operation.args)
+    args[place] = argument
     made: Operation = operation.func(*args)
     return made
 
@@ -130,7 +131,7 @@ def _biased(operation: Operation) -> Operation:
 def _without_bias(operation: Operation) -> Operation:
     said = operation.sentence
     rest = [each for each in said.added if each.name != "bias"]
-    args = list(operation.args)
+    args: list[Any] = list(operation.args)
     args[1] = text(said.factors, rest, said)
     if isinstance(operation, Elementwise):
         variables = [each for each in operation.args[6].rule.variables if each.name != "bias"]

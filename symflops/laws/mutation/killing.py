@@ -18,15 +18,22 @@ from symflops.laws.catalogue import LAWS
 from symflops.laws.catalogue.masks import MASKS, Masks
 from symflops.laws.catalogue.subjects import Families, model
 from symflops.laws.law import Instance, Law
+from symflops.laws.mutation.computing import computed
 from symflops.laws.mutation.counts import by_loops, other_counts
 from symflops.laws.mutation.equal import changed
+from symflops.laws.mutation.flow import flows
 from symflops.laws.mutation.mutant import Mutant
 from symflops.laws.mutation.oracles import by_code
 from symflops.laws.mutation.pricing import other_totals, priced_laws, printed
 
+OF_MEASURES = frozenset({
+    "additivity", "homogeneity", "names-cost-nothing", "phases-add-to-training", "prices-are-linear",
+    "roles-sum-to-the-total", "substitution-commutes", "flops-are-two-macs",
+})  # fmt: skip
+"""Laws of how costs are measured: they hold of any network, so that no fault of a network breaks them."""
 DEAR = (
-    "phases-add-to-training", "prices-are-linear", "roles-sum-to-the-total", "frozen-keeps-no-more",
-    "model-at-most-hardware", "matmuls-at-most-all-operations", "cost-is-whole", "cost-never-falls", "additivity",
+    "matmul-intensity-at-most-vectors", "frozen-keeps-no-more", "model-at-most-hardware",
+    "matmuls-at-most-all-operations", "cost-is-whole", "cost-never-falls",
 )  # fmt: skip
 """Laws that take long, asked last."""
 Killer = tuple[str, Callable[[], Iterable[Instance]]]
@@ -71,7 +78,7 @@ def _finds(says: Callable[[], Iterable[Instance]]) -> bool:
 @cache
 def in_order() -> tuple[Law, ...]:
     """The laws that are shown, those that take long last."""
-    shown = [law for law in LAWS.values() if law.show is not None]
+    shown = [law for law in LAWS.values() if law.show is not None and law.name not in OF_MEASURES]
     return tuple(sorted(shown, key=lambda law: DEAR.index(law.name) if law.name in DEAR else -1))
 
 
@@ -102,6 +109,8 @@ def oracles(mutant: Mutant) -> Iterator[Killer]:
     subject = mutant.subject
     if isinstance(subject, Architecture):
         yield "closed forms of the code", partial(by_code, mutant.of, subject)
+        yield "what is read was written", lambda: flows(mutant.of, subject.network)
+        yield "steps in numbers", lambda: computed(mutant.of, subject.network)
     elif isinstance(subject, Convention):
         yield "printed formulas and counts", partial(printed, mutant.of, subject)
     else:

@@ -21,8 +21,8 @@ from symflops.laws.mutation.structural import layers, masks, reach
 from symflops.networks import uses
 
 PER_FAMILY: Mapping[str, int] = {
-    "dimension swapped": 3, "dimension dropped": 2, "coefficient": 3, "heads exchanged": 2, "bias": 2, "gradient": 2,
-    "mask": 2, "operation": 1, "role": 1, "reach": 2, "formula": 1,
+    "dimension swapped": 2, "dimension dropped": 2, "coefficient": 2, "heads exchanged": 2, "bias": 1, "gradient": 1,
+    "mask": 2, "operation": 1, "role": 1, "reach": 1, "formula": 1,
 }  # fmt: skip
 """How many of each kind are planted in a family, of all that there are."""
 

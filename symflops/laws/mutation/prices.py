@@ -52,8 +52,9 @@ def _of_line(line: Price) -> Iterator[tuple[str, Price | None]]:
     for field in ("role", "pass_"):
         word = getattr(line, field)
         if word != ANY:
-            yield f" is said of {_OTHERS[word]}", replace(line, **{field: _OTHERS[word]})
-            yield f" is said of any {field.strip('_')}", replace(line, **{field: ANY})
+            other: dict[str, Any] = {field: _OTHERS[word]}
+            yield f" is said of {_OTHERS[word]}", replace(line, **other)
+            yield f" is said of any {field.strip('_')}", replace(line, **{**other, field: ANY})
 
 
 def _whole(given: Convention) -> Iterator[tuple[str, Convention]]:
@@ -62,7 +63,7 @@ def _whole(given: Convention) -> Iterator[tuple[str, Convention]]:
     other: Any = "gradients" if given.backward == "twice" else "twice"
     yield f"backward {other}, not {given.backward}", replace(given, backward=other)
     for role in ("embedding", "logits", "scores", "position"):
-        inside = role in given.left_out
-        yield f"{role} is {'in' if inside else 'left out of'} its totals", replace(given, left_out=given.left_out ^ {role})
+        place = "in" if role in given.left_out else "left out of"
+        yield f"{role} is {place} its totals", replace(given, left_out=given.left_out ^ {role})
     yield "the last line comes first", replace(given, prices=(given.prices[-1], *given.prices[:-1]))
-    yield "one multiply-accumulate more at the end", replace(given, prices=(*given.prices, Price("lookup", 1)))
+    yield "a lookup for 1", replace(given, prices=(*given.prices, Price("lookup", 1)))

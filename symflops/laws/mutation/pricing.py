@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from itertools import product
 
 from sympy import Add, Expr, Integer, Lambda, Max, Symbol, cos, erf, exp, expand, log, sin, sqrt, tanh
 
+from symflops.architectures.architecture import Attention
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.elementwise import Elementwise
-from symflops.explain.published import Formula, published, written
+from symflops.explain.published import Formula, known_phase, published, written
 from symflops.expressions import expression
 from symflops.laws.catalogue import LAWS, algebra, closed_forms, matmuls, prices, training
 from symflops.laws.catalogue.prices import recomputed_gpt
@@ -26,15 +28,15 @@ from symflops.laws.mutation.oracles import code_form, in_code
 from symflops.layers.attention import NO_BIAS, Causal, Heads, attention_core, fused_qkv, project
 from symflops.layers.embedding import LEARNED, de_embedding, embedding
 from symflops.layers.feedforward import plain_feedforward
-from symflops.measures import PASSES, Phase, flops, flops_of_all
+from symflops.measures import Phase, flops, flops_of_all
 from symflops.networks import Recomputed, Tied, of_role, uses
 from symflops.notation import d_ff, d_head, n_batch, n_head, n_layer, n_seq
-from symflops.operations import Contraction
+from symflops.operations import Contraction, Lookup
 
 Says = Callable[[], Iterable[Instance]]
 Core = Callable[[str, Expr, Convention], Iterable[Instance]]
 TOKENS = n_batch * n_seq
-_ASKED = ("gpt2", "llama", "mixtral", "bert", "t5")
+_ASKED = ("gpt2", "llama", "bert")
 ABOUT: Mapping[str, Mapping[str, Core]] = {
     "kaplan": {"kaplan-leaves-out-mix-and-logits": prices.kaplan_leaves_out},
     "chinchilla": {"chinchilla-adds-embedding-and-softmax": prices.chinchilla_adds},
@@ -116,7 +118,9 @@ def kaplan(given: Convention) -> Iterator[Instance]:
     letters = {expression("d_attn"): n_head * d_head, expression("n_ctx"): n_seq}
     for role, text in _KAPLAN.items():
         row = expression(text).subs(letters) if text != "0" else Integer(0)
-        yield same(f"kaplan: {role}", flops_of_all(_roles(plain_gpt(), role), given).expr, TOKENS * row)
+        part = _roles(plain_gpt(), role)
+        yield same(f"kaplan: {role}", flops_of_all(part, given).expr, TOKENS * row)
+        yield same(f"kaplan: {role}, trained", flops_of_all(part, given, "training").expr, 3 * TOKENS * row)
     total = TOKENS * expression(_KAPLAN_TOTAL).subs(letters)
     yield same("kaplan: total", flops(plain_gpt(), given).expr, total)
     yield same("kaplan: training", flops(plain_gpt(), given, "training").expr, 3 * total)
@@ -130,10 +134,10 @@ def terms(formula: Formula, whole: Expr, given: Convention, letters: Mapping[Exp
             form = written(term, formula.notation, {}).subs(dict(letters)) * factor.numerator / factor.denominator
             form = form if formula.per == "batch" else TOKENS * form
             total += form
-            mine = flops(_roles(whole, term.roles.text), given, phase).expr  # type: ignore[arg-type]
+            mine = flops(_roles(whole, term.roles.text), given, known_phase(phase)).expr
             yield same(f"{formula.name}: {term.roles.text}, {phase}", mine, form)
         if not any(each.apart for each in formula.terms):
-            yield same(f"{formula.name}: {phase}", flops(whole, given, phase).expr, total)  # type: ignore[arg-type]
+            yield same(f"{formula.name}: {phase}", flops(whole, given, known_phase(phase)).expr, total)
 
 
 def chinchilla(given: Convention) -> Iterator[Instance]:
@@ -147,7 +151,7 @@ def palm(given: Convention) -> Iterator[Instance]:
     yield from terms(formula, plain_gpt(), given, {})
     for phase, factor in (("forward", 2), ("training", 6)):
         # 4*d_model more of attention: 12LHQT in training, a third of it forward.
-        whole = flops(plain_gpt(), given, phase).expr  # type: ignore[arg-type]
+        whole = flops(plain_gpt(), given, known_phase(phase)).expr
         core = 2 * factor * n_layer * n_head * d_head * n_seq
         stored = expression("n_vocab*d_model + n_ctx*d_model + n_layer*(4*n_head*d_head*d_model + 2*d_model*d_ff)")
         yield same(f"palm: {phase}", whole, TOKENS * (factor * stored + core))
@@ -158,27 +162,32 @@ def megatron(given: Convention) -> Iterator[Instance]:
     yield from terms(published()["narayanan2021"], recomputed_gpt(), given, {})
 
 
+_FORMS: tuple[tuple[str, Phase], ...] = (("C_forward", "forward"), ("C_backward", "backward"))
+_CORES: tuple[Attention, ...] = ("eager", "flash")
+
+
 def torch(given: Convention, share: int = 1) -> Iterator[Instance]:
     """What the code of families runs, with plain and with fused attention; of multiply-accumulates half."""
     for family in ("gpt2", "llama", "bert"):
-        for attention in ("eager", "flash"):
-            whole = model(family, attention).network  # type: ignore[arg-type]
-            for form, phase in (("C_forward", "forward"), ("C_backward", "backward")):
+        for attention in _CORES:
+            whole = model(family, attention).network
+            for form, phase in _FORMS:
                 code = code_form(family, form, "eager" if attention == "eager" else "sdpa")
-                mine = in_code(family, share * flops(whole, given, phase).expr)  # type: ignore[arg-type]
+                mine = in_code(family, share * flops(whole, given, phase).expr)
                 yield same(f"{form}, {family}, {attention}", mine, code)
 
 
 def exact(given: Convention) -> Iterator[Instance]:
     """The code's work with n(n+1)/2 pairs for each square of a causal sequence; what runs again is not counted."""
-    for family in ("gpt2", "llama"):
-        for attention in ("eager", "flash"):
-            for form, phase in (("C_forward", "forward"), ("C_backward", "backward")):
+    for family in ("gpt2", "llama", "vit"):
+        for attention in _CORES:
+            for form, phase in _FORMS:
                 code = code_form(family, form, "eager")
                 pairs = code.coeff(n_seq, 2)
+                # An image's patches see each other, and its first layer has no gradient of the image.
                 masked = expand(code - pairs * n_seq**2 + pairs * n_seq * (n_seq + 1) / 2)
-                whole = model(family, attention).network  # type: ignore[arg-type]
-                mine = flops(whole, given, phase).expr  # type: ignore[arg-type]
+                whole = model(family, attention).network
+                mine = flops(whole, given, phase).expr
                 yield same(f"{form}, {family}, {attention}", in_code(family, mine), masked)
 
 
@@ -187,6 +196,7 @@ _STEPS: Mapping[str, Expr] = {
     "add": _X + _Y, "mul": _X * _Y, "div": _X / _Y, "exp": exp(_X) , "erf": erf(_X), "tanh": tanh(_X), "log": log(_X),
     "sin": sin(_X), "cos": cos(_X), "sqrt": sqrt(_X), "compare": Max(_X, _Y),
 }  # fmt: skip
+_PASSES: tuple[tuple[Phase, int], ...] = (("forward", 1), ("backward", 2))
 _GRADIENT: Mapping[str, int] = {"exp": 1, "add": 0}
 """Operations of a gradient: of exp, upstream times the value that is there; of a sum, none."""
 
@@ -215,15 +225,19 @@ def _biased(given: Convention) -> Iterator[Instance]:
     layer = Contraction("up", said, {"seq": 3, "d": 2, "f": 5}, "feedforward")
     multiplied = [(row, out, into) for row in range(3) for out in range(5) for into in range(2)]
     added = [(row, out) for row in range(3) for out in range(5)]
-    for phase, passes in (("forward", 1), ("backward", 2)):
+    for phase, passes in _PASSES:
         # Backward: both operands' gradients; the bias's is a sum of three rows, two additions for each column.
         sums = len(added) if phase == "forward" else 2 * 5
         for way in (layer, Recomputed(layer)):
-            found = flops(way, given, phase).expr  # type: ignore[arg-type]
+            found = flops(way, given, phase).expr
             yield counted(f"a linear layer, {phase}, {type(way).__name__}", found, 2 * passes * len(multiplied) + sums)
     masked = [(query, key) for query in range(4) for key in range(query + 1)]
     scores = Contraction("scores", "q[query d] k[key d] -> s[query key]", {"d": 2}, "scores", Causal(4, 4))
     yield counted("scores of four queries", flops(scores, given).expr, 2 * 2 * len(masked))
+    for role in ("embedding", "position"):
+        table = Lookup("table", "weight[row d] -> x[seq d]", {"row": 7, "d": 2, "seq": 3}, role)
+        scattered = sum(1 for _ in product(range(3), range(2)))
+        yield counted(f"gradient of {role}", flops(table, given, "backward").expr, scattered)
     table = network("gpt2")
     lookups = Add(*(of_role(table, role) for role in ("embedding", "position")))
     adding = Add(*(use.runs * use.operation.elements_written for use in uses(lookups) if "add" in use.operation.name))
@@ -242,6 +256,9 @@ def printed(name: str, given: Convention) -> Iterator[Instance]:
     yield from ORACLES[name](given)
 
 
+_PHASES: tuple[Phase, ...] = ("forward", "backward", "training")
+
+
 def other_totals(name: str, wrong: Convention) -> tuple[str, ...]:
     """The families and phases that cost another number under a price list: all, and papers' own networks."""
     return tuple(_other(CONVENTIONS[name], wrong))
@@ -251,15 +268,11 @@ def _other(given: Convention, wrong: Convention) -> Iterator[str]:
     if given.unit != wrong.unit:
         yield "unit"
     for about, whole in _subjects():
-        for phase in PASSES:
+        for phase in _PHASES:
             for of in (flops, flops_of_all):
-                one, two = (of(whole, each, _phase(phase)).expr for each in (given, wrong))
+                one, two = (of(whole, each, phase).expr for each in (given, wrong))
                 if one != two and expand(one - two) != 0:
                     yield f"{phase}, {about}"
-
-
-def _phase(name: str) -> Phase:
-    return name  # type: ignore[return-value]
 
 
 @cache

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from sympy import Expr, Integer, Symbol
 
@@ -128,7 +129,7 @@ _OTHERS: dict[type, dict[str, Other]] = {
 
 def _masked(kind: type, other: Other) -> Change:
     def changed(network: Expr) -> Expr:
-        found = [each for each in network.atoms(AttendedPairs) if type(each) is kind]
+        found: list[Any] = [each for each in network.atoms(AttendedPairs) if type(each) is kind]
         made: Expr = network.xreplace({each: other(each) for each in found})
         return made
 
