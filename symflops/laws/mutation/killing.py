@@ -64,15 +64,15 @@ def killed(mutant: Mutant) -> Outcome:
 
 
 def _first(killers: Iterable[Killer]) -> str:
-    return next((name for name, says in killers if _finds(says)), "")
-
-
-def _finds(says: Callable[[], Iterable[Instance]]) -> bool:
-    """Whether an instance does not hold; a fault that a law cannot even be asked of is found as well."""
-    try:
-        return any(not each.holds for each in says())
-    except Exception:  # whatever a broken declaration breaks
-        return True
+    """The first killer of which an instance does not hold; else the first that cannot even be asked."""
+    raising = ""
+    for name, says in killers:
+        try:
+            if any(not each.holds for each in says()):
+                return name
+        except Exception as error:  # whatever a broken declaration breaks
+            raising = raising or f"{name} (raises {type(error).__name__})"
+    return raising
 
 
 @cache
