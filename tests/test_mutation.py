@@ -1,4 +1,4 @@
-"""Mutation: faults planted by rule in families, masks and conventions are found by laws or oracles, or change nothing."""
+"""Mutation: faults planted by rule in families, masks and conventions are found, or change no cost."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from symflops.laws.mutation.planting import faults, of_family
 from symflops.laws.mutation.prices import of_conventions
 from symflops.laws.mutation.pricing import printed
 from symflops.laws.mutation.running import OF, mutants, mutate
+from symflops.laws.mutation.standing import stands
 from symflops.measures import params
 
 RECORD = json.loads((Path(__file__).parent.parent / "benchmarks" / "records" / "mutation.json").read_text("utf-8"))
@@ -56,6 +57,7 @@ def test_no_oracle_and_no_relation_speaks_against_what_is_declared() -> None:
     for family in FAMILIES:
         whole = network(family)
         found = [*by_code(family, model(family)), *flows(family, whole), *computed(family, whole)]
+        found += stands(family, model(family))
         assert not [each for each in found if not each.holds], family
     for name, given in CONVENTIONS.items():
         assert not [each for each in printed(name, given) if not each.holds]
@@ -78,7 +80,9 @@ def test_what_was_not_changed_is_equivalent() -> None:
 def test_a_fault_that_nobody_looks_for_survives_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(killing, "laws", lambda mutant: iter(()))
     monkeypatch.setattr(killing, "oracles", lambda mutant: iter(()))
-    wrong = planted(model("gpt2"), Fault("operation", "Feedforward/up", "missing", At("Feedforward/up", lambda each: Integer(0))))
+    wrong = planted(
+        model("gpt2"), Fault("operation", "Feedforward/up", "missing", At("Feedforward/up", lambda each: Integer(0)))
+    )
     outcome = killed(Mutant("operation", "gpt2", "Feedforward/up", "missing", wrong))
     assert outcome.status == "survives" and "parameters" in outcome.changed
     report = mutate(["macs"])

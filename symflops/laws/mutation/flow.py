@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
-from sympy import Add, Expr, expand
+from sympy import Add, Expr, Mul, expand
 
-from symflops.laws.catalogue.subjects import attends, decodes, network
+from symflops.conventions import EXACT
+from symflops.laws.catalogue.subjects import network
 from symflops.laws.law import Instance, same
-from symflops.networks import Once, Use, uses
+from symflops.networks import Use, uses
+from symflops.notation import d_conv
 from symflops.operations import Contraction
 
 FIXED = frozenset({"cos", "sin", "frequency", "cap", "slope", "shift", "correction"})
@@ -30,7 +32,6 @@ _DATA = frozenset({"patch", "conv1"})
 _IN = frozenset({"q", "k", "v", "qkv", "q_down", "kv_down", "gate", "up", "gate_up", "router", "logits", "project_in"})
 _OUT = frozenset({"project", "down", "project_out", "combine"})
 """Matmuls that read the residual stream, and that write to it."""
-Elements = tuple[Expr, ...]
 
 
 def _read(use: Use, operand: str = "") -> Expr:
@@ -106,6 +107,30 @@ SAME: Mapping[str, Callable[[Expr], tuple[Expr, Expr]]] = {
         _sum(whole, _read, "scores") + _sum(whole, lambda use: _read(use, "v"), "mix"),
         _sum(whole, _written, "qkv", "qkv")),
     "a mix is projected back": _projected,
+    "a softmax sees the pairs of the scores": lambda whole: (
+        _sum(whole, _pairs, "softmax"), _sum(whole, _pairs, "scores")),
+    "a bias is added to the pairs of the scores": lambda whole: (
+        _sum(whole, _pairs, "bias", "bias"), _biased_pairs(whole)),
+    "a head's rotation is of query heads": lambda whole: (
+        _heads(whole, "q"), _per_run(whole, "scores", "kv_head", "group")),
+    "a key's rotation is of key heads": lambda whole: (_heads(whole, "k"), _per_run(whole, "scores", "kv_head")),
+    "a state space is gated": lambda whole: (
+        _sum(whole, _written, "activation", "gate"), _sum(whole, _read, "project", "project_out")),
+    "a convolution is activated": lambda whole: (
+        _within(whole, "Convolution", lambda use: use.runs * d_conv * use.operation.sizes["d_ff"], "act"),
+        _within(whole, "Convolution", lambda use: use.runs * use.operation.parameters[0].count, "convolution")),
+    "a scan sums what is inside chunks": lambda whole: (
+        _within(whole, "Scan", lambda use: _read(use, "inside"), "combine"),
+        _within(whole, "Scan", _written, "inside")),
+    "a scan sums what comes from outside": lambda whole: (
+        _within(whole, "Scan", lambda use: _read(use, "outside"), "combine"),
+        _within(whole, "Scan", _written, "outside")),
+    "a head is activated": lambda whole: (
+        _within(whole, "Head", _read, "act"), _within(whole, "Head", _written, "transform")),
+    "a projection is brought to unit length": lambda whole: (
+        _within(whole, "Projection", _read, "unit_length"), _within(whole, "Projection", _written, "projection")),
+    "positions of a text are those of its tokens": lambda whole: (
+        _within(whole, "Text", _written, "position"), _within(whole, "Text", _written, "token")),
     "rotary queries and keys are all of them": lambda whole: (
         _sum(whole, lambda use: _read(use, "x"), "rotary", "q", "k"), _sum(whole, _written, "qkv", "q", "k")),
     "rotary queries are rotated as keys are": lambda whole: (
@@ -172,6 +197,52 @@ def _written_somewhere(family: str) -> frozenset[str]:
     return frozenset(about for about, _, known in _sources(network(family)) if known)
 
 
+def _within(whole: Expr, part: str, of: Callable[[Use], Expr], name: str) -> Expr:
+    """A sum over the operations of a name in the parts of one."""
+    mine = (use for use in uses(whole) if part in use.path and use.operation.name == name)
+    return expand(Add(*map(of, mine)))
+
+
+def _pairs(use: Use) -> Expr:
+    """Elements of the result that the mask lets through."""
+    return use.runs * EXACT.count_pairs(use.operation.forward_work["element", "forward"])
+
+
+def _biased_pairs(whole: Expr) -> Expr:
+    """The pairs of the scores that stand beside a bias."""
+    places = {_part(use) for use in uses(whole) if use.operation.role == "bias"}
+    return expand(Add(*(_pairs(use) for use in uses(whole) if use.operation.role == "scores" and _part(use) in places)))
+
+
+def _part(use: Use) -> str:
+    return use.path.rpartition("/")[0]
+
+
+def _heads(whole: Expr, name: str) -> Expr:
+    """How many heads are rotated, in all layouts that there are."""
+    mine = (use.operation for use in uses(whole) if use.operation.role == "rotary" and use.operation.name == name)
+    return Add(*{each.sizes["head"] for each in mine if "head" in each.sizes})
+
+
+def _per_run(whole: Expr, role: str, *axes: str) -> Expr:
+    """The product of some sizes of the operations of a role, in all layouts that there are."""
+    mine = (use.operation.sizes for use in uses(whole) if use.operation.role == role)
+    return Add(*{Mul(*(sizes[axis] for axis in axes)) for sizes in mine if set(axes) <= sizes.keys()})
+
+
+def _alike(whole: Expr) -> Mapping[str, frozenset[Expr]]:
+    """How often the operations of each part run."""
+    parts: dict[str, set[Expr]] = {}
+    for use in uses(whole):
+        parts.setdefault(_part(use), set()).add(expand(use.runs))
+    return {part: frozenset(each) for part, each in parts.items() if part}
+
+
+@cache
+def _run_alike(family: str) -> frozenset[str]:
+    return frozenset(part for part, runs in _alike(network(family)).items() if len(runs) == 1)
+
+
 def _once(whole: Expr, role: str, name: str, operand: str) -> Expr:
     """Elements of an operand each time that it is read."""
     mine = [use for use in uses(whole) if use.operation.role == role and use.operation.name == name]
@@ -187,19 +258,19 @@ def _about(family: str, relation: str) -> bool:
 
 
 def flows(family: str, whole: Expr) -> Iterator[Instance]:
-    """What is read is what was written; gradients; nothing runs again, and in a decoder nothing once."""
+    """What is read is what was written; gradients; nothing runs again."""
     for relation, sides in SAME.items():
         if _about(family, relation):
             yield same(f"{family}: {relation}", *sides(whole))
     for about, elements, known in _sources(whole):
         if about in _written_somewhere(family):
             yield Instance(f"{family}: {about} is written somewhere", known, "oracle", str(elements))
+    for part, runs in _alike(whole).items():
+        if part in _run_alike(family):
+            yield Instance(f"{family}: {part} runs as a whole", len(runs) == 1, "oracle", ", ".join(map(str, runs)))
     yield from _learning(family, whole)
     again = [use.path for use in uses(whole) if use.reruns != 0]
     yield Instance(f"{family}: without checkpoints nothing runs again", not again, "oracle", ", ".join(again))
-    if attends(family) and decodes(family):
-        yield Instance(f"{family}: a decoder alone runs in each step", not whole.has(Once), "oracle")
-    yield from _roles(family, whole)
 
 
 def _learning(family: str, whole: Expr) -> Iterator[Instance]:
@@ -226,32 +297,3 @@ _BESIDE: Mapping[str, tuple[str, ...]] = {"vit": ("Pooler/act",), "whisper": ("E
 """Operations of a family beside what its loss reaches, and tables that are not learned."""
 _LEARNED: Mapping[str, frozenset[str]] = {"t5": frozenset({"slope"})}
 """Operands of a family that others have fixed: T5 learns its biases of scores."""
-_ROLES: Mapping[str, str] = {
-    "q": "qkv rotary", "k": "qkv rotary", "v": "qkv", "qkv": "qkv", "scores": "scores scan", "mix": "mix",
-    "softmax": "softmax router", "project": "project", "up": "feedforward", "down": "feedforward",
-    "gate_up": "feedforward", "act": "activation", "router": "router", "logits": "logits", "token": "embedding",
-    "cos": "rotary", "sin": "rotary", "softcap": "softcap", "normalise": "router", "sigmoid": "router",
-    "correct": "router", "combine": "residual scan", "relative": "position",
-    "logits_bias": "bias", "bias": "bias", "type": "embedding", "patch": "patch",
-    "kv_down": "qkv", "kv_up": "qkv", "q_down": "qkv", "q_up": "qkv", "position": "position",
-    "class_token": "class", "pooler": "head",
-}  # fmt: skip
-"""The role of an operation by its name, as papers' tables have it."""
-
-
-def _roles(family: str, whole: Expr) -> Iterator[Instance]:
-    for use in uses(whole):
-        name = use.operation.name
-        wanted = "norm" if name.startswith("norm_") or name.endswith("_norm") else _ROLES.get(name, "")
-        wanted = "residual" if name.startswith("add") else wanted
-        if wanted and use.path not in _BESIDE.get(family, ()):
-            yield Instance(
-                f"{family}: role of {use.path}",
-                use.operation.role in wanted.split(),
-                "oracle",
-                use.operation.role,
-                wanted,
-            )
-
-
-__all__ = ["FIXED", "SAME", "Elements", "flows"]

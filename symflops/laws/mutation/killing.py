@@ -25,6 +25,7 @@ from symflops.laws.mutation.flow import flows
 from symflops.laws.mutation.mutant import Mutant
 from symflops.laws.mutation.oracles import by_code
 from symflops.laws.mutation.pricing import other_totals, priced_laws, printed
+from symflops.laws.mutation.standing import stands
 
 OF_MEASURES = frozenset({
     "additivity", "homogeneity", "names-cost-nothing", "phases-add-to-training", "prices-are-linear",
@@ -110,6 +111,7 @@ def oracles(mutant: Mutant) -> Iterator[Killer]:
     if isinstance(subject, Architecture):
         yield "closed forms of the code", partial(by_code, mutant.of, subject)
         yield "what is read was written", lambda: flows(mutant.of, subject.network)
+        yield "roles, pairs and steps by name", partial(stands, mutant.of, subject)
         yield "steps in numbers", lambda: computed(mutant.of, subject.network)
     elif isinstance(subject, Convention):
         yield "printed formulas and counts", partial(printed, mutant.of, subject)
