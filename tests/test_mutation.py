@@ -31,7 +31,7 @@ from symflops.laws.mutation.running import OF, mutants, mutate
 from symflops.laws.mutation.standing import stands
 from symflops.measures import params
 
-RECORD = json.loads((Path(__file__).parent.parent / "benchmarks" / "records" / "mutation.json").read_text("utf-8"))
+RECORD_FILE = Path(__file__).parent.parent / "benchmarks" / "records" / "mutation.json"
 NEEDED = 300
 SAMPLE: tuple[Mutant, ...] = (
     *list(of_family("llama"))[::4],
@@ -126,12 +126,13 @@ def test_laws_of_measures_are_laws_that_no_network_breaks() -> None:
 
 
 def test_the_record_is_of_these_mutants_and_none_survives() -> None:
-    names = Counter({kind: each["planted"] for kind, each in RECORD["kinds"].items()})
-    assert RECORD["mutants"]["planted"] == names.total() >= NEEDED and set(names) == set(KINDS)
-    assert RECORD["mutants"]["surviving"] == 0 == len(RECORD["surviving"])
-    assert len(RECORD["equivalent"]) == RECORD["mutants"]["equivalent"]
-    assert RECORD["kinds"]["price"]["planted"] == len(list(of_conventions()))
-    assert RECORD["kinds"]["mask's count"]["planted"] == len(list(of_masks()))
+    record = json.loads(RECORD_FILE.read_text(encoding="utf-8"))
+    names = Counter({kind: each["planted"] for kind, each in record["kinds"].items()})
+    assert record["mutants"]["planted"] == names.total() >= NEEDED and set(names) == set(KINDS)
+    assert record["mutants"]["surviving"] == 0 == len(record["surviving"])
+    assert len(record["equivalent"]) == record["mutants"]["equivalent"]
+    assert record["kinds"]["price"]["planted"] == len(list(of_conventions()))
+    assert record["kinds"]["mask's count"]["planted"] == len(list(of_masks()))
 
 
 def test_the_command_prints_a_page_or_json_and_fails_on_survivors(

@@ -5,8 +5,8 @@ Asked of a mutant where it holds of the family as declared.
 >>> from symflops.laws.catalogue.subjects import network
 >>> [instance.subject for instance in flows("llama", network("llama")) if not instance.holds]
 []
->>> {instance.subject for instance in flows("llama", 2 * network("llama")) if not instance.holds}
-set()
+>>> [instance.subject for instance in flows("llama", network("gpt2")) if not instance.holds][:1]
+['llama: scores read all queries and keys']
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 >>> from symflops.laws.mutation.planting import of_family
 >>> mutant = next(of_family("llama"))
 >>> killed(mutant).by_law, killed(mutant).by_oracle
-('', '')
+('groups-of-one-are-multi-head', 'closed forms of the code')
 """
 
 from __future__ import annotations
