@@ -19,6 +19,7 @@ from symflops.conventions import CONVENTIONS, Convention
 from symflops.explain.page import listing
 from symflops.laws.catalogue import LAWS
 from symflops.laws.law import Law
+from symflops.laws.mutation.record import told
 from symflops.laws.mutation.running import Mutated
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
@@ -132,7 +133,8 @@ def _law(law: Law) -> str:
 
 def mutation() -> str:
     """What came of the faults planted in symflops' own declarations, from the record of the last run."""
-    record = json.loads((HERE.parent / "benchmarks" / "records" / "mutation.json").read_text(encoding="utf-8"))
+    read = json.loads((HERE.parent / "benchmarks" / "records" / "mutation.json").read_text(encoding="utf-8"))
+    record = told(**read)
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     said = (
         "Faults are planted by rule in symflops' own declarations, one at a time: in the networks of all families, in "
@@ -143,7 +145,7 @@ def mutation() -> str:
         "is equivalent; if one does, it survives. A law is asked of a mutant if the family as declared is in its scope."
     )
     when = (
-        f"Run on {record['date']} in {record['seconds'] / 60:.0f} minutes on two cores with {versions}; anew: "
+        f"Run on {record['date']} in {record['cpu_seconds'] / 60:.0f} minutes of one core with {versions}; anew: "
         "`python benchmarks/mutate.py`, or `symflops laws --mutate [NAME …]` for some families, masks or conventions."
     )
     body = render_document(Mutated(record).document(), "markdown").partition("\n")[2].strip()

@@ -27,6 +27,7 @@ from symflops.laws.mutation.oracles import by_code
 from symflops.laws.mutation.planting import faults, of_family
 from symflops.laws.mutation.prices import of_conventions
 from symflops.laws.mutation.pricing import printed
+from symflops.laws.mutation.record import told
 from symflops.laws.mutation.running import OF, mutants, mutate
 from symflops.laws.mutation.standing import stands
 from symflops.measures import params
@@ -127,7 +128,7 @@ def test_laws_of_measures_are_laws_that_no_network_breaks() -> None:
 
 
 def test_the_record_is_of_these_mutants_and_none_survives() -> None:
-    record = json.loads(RECORD_FILE.read_text(encoding="utf-8"))
+    record = told(**json.loads(RECORD_FILE.read_text(encoding="utf-8")))
     names = Counter({kind: each["planted"] for kind, each in record["kinds"].items()})
     assert record["mutants"]["planted"] == names.total() >= NEEDED and set(names) == set(KINDS)
     assert record["mutants"]["surviving"] == 0 == len(record["surviving"])

@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from symflops.architectures import Architecture
+from symflops.conventions import Convention
 from symflops.laws.mutation.killing import Outcome
-from symflops.laws.mutation.mutant import KINDS
+from symflops.laws.mutation.mutant import KINDS, Mutant
 
 Told = Mapping[str, Any]
 """A record in plain values."""
@@ -24,27 +26,33 @@ def plain(outcome: Outcome) -> dict[str, Any]:
     return {
         "kind": mutant.kind, "of": mutant.of, "where": mutant.where, "what": mutant.what, "status": outcome.status,
         "by_law": outcome.by_law, "by_oracle": outcome.by_oracle, "changed": list(outcome.changed[:6]),
+        "why": _why(mutant) if outcome.status == "equivalent" else "",
     }  # fmt: skip
 
 
-def told(outcomes: Iterable[Mapping[str, Any]], seconds: float, **more: Any) -> dict[str, Any]:
+def _why(mutant: Mutant) -> str:
+    """Why a mutant that nobody finds is equivalent: what was compared."""
+    if isinstance(mutant.subject, Architecture):
+        return "parameters, work, saved elements, bytes, steps and cache are the same for all sizes"
+    if isinstance(mutant.subject, Convention):
+        return "a family of each kind and the networks of papers, also recomputed, cost the same in every phase"
+    return "it counts, asks and keeps the same at 1 to 5 queries and keys"
+
+
+def told(outcomes: Iterable[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
     """The record of outcomes: counts by kind, killers, what survives and what is equivalent."""
     found = list(outcomes)
     kinds = {kind: counts([each for each in found if each["kind"] == kind]) for kind in KINDS}
     return {
         **more,
-        "seconds": round(seconds),
         "mutants": counts(found),
         "kinds": {kind: each for kind, each in kinds.items() if each["planted"]},
         "laws": killers(found, "by_law"),
         "oracles": killers(found, "by_oracle"),
         "surviving": [each for each in found if each["status"] == "survives"],
-        "equivalent": [_named(each) for each in found if each["status"] == "equivalent"],
+        "equivalent": [each for each in found if each["status"] == "equivalent"],
+        "outcomes": found,
     }
-
-
-def _named(each: Mapping[str, Any]) -> dict[str, str]:
-    return {name: each[name] for name in ("kind", "of", "where", "what")}
 
 
 def counts(found: Sequence[Mapping[str, Any]]) -> dict[str, int]:

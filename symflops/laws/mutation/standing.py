@@ -17,11 +17,11 @@ from typing import Any
 from sympy import Expr
 
 from symflops.architectures import Architecture, architecture
-from symflops.laws.catalogue.subjects import steps, windowed
+from symflops.laws.catalogue.subjects import crosses, steps, windowed
 from symflops.laws.law import Instance, counted
 from symflops.masks import AttendedPairs, Causal, Full, SlidingWindow
 from symflops.measures import params
-from symflops.networks import uses
+from symflops.networks import Once, uses
 from symflops.notation import n_window
 
 _ELSEWHERE = frozenset({"Encoder: Embed/position"})
@@ -80,6 +80,8 @@ def _steps(family: str, of: Architecture) -> Iterator[Instance]:
         inside = {use.path for use in uses(of.step)}
         missing = [use.path for use in uses(of.network) if _in_step(use.path) and use.path not in inside]
         yield Instance(f"{family}: a step runs it all", not missing, "oracle", ", ".join(missing))
+        if not crosses(family):
+            yield Instance(f"{family}: nothing runs once", not of.network.has(Once), "oracle")
 
 
 def _in_step(path: str) -> bool:
