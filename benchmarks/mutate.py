@@ -50,9 +50,7 @@ def main() -> None:
     )
     spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime + time.process_time() - before
     versions = {"symflops": __version__, "sympy": sympy.__version__, "python": platform.python_version()}
-    oracle = {
-        f"{name} of the certified forms": each for name, each in certified().versions.items() if name != "symflops"
-    }
+    traced = {name: each for name, each in certified().versions.items() if name != "symflops"}
     old = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() and given.names else {}
     kept = [each for each in old.get("outcomes", []) if each["of"] not in given.names]
     outcomes = sorted([*kept, *found.told["outcomes"]], key=lambda each: OF.index(each["of"]))
