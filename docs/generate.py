@@ -142,8 +142,8 @@ def mutation() -> str:
         "derived from the code of families, pairs counted by loops, printed formulas, steps evaluated in numbers, and "
         "reading set against writing. A fault that nobody finds is compared with the original in every measure: "
         "parameters, work by kind, pass and role, saved elements, bytes, steps of decoding, cache. If none differs it "
-        "is equivalent; if one does, it survives. A law is asked of a mutant if the family as declared is in its scope. "
-        "These are some of the faults that the rules make of each family, the same ones each time, and the oracles of "
+        "is equivalent; if one does, it survives. A law is asked of a mutant if the family as declared is in its scope."
+        " These are some of the faults that the rules make of each family, the same ones each time, and the oracles of "
         "reading, roles and steps were completed on them: of the others, which are not in the record, a few survive."
     )
     when = (
