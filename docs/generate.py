@@ -5,6 +5,7 @@ Run as `python docs/generate.py` to write them anew; a test fails where a page i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from symflops.conventions import CONVENTIONS, Convention
 from symflops.explain.page import listing
 from symflops.laws.catalogue import LAWS
 from symflops.laws.law import HOW, Law
+from symflops.laws.mutation.record import told
+from symflops.laws.mutation.running import Mutated
 from symflops.measures import PASSES, flops
 from symflops.notation import TERMS
 from symflops.proved import HEAD, MEANT, proofs
@@ -128,6 +131,29 @@ def _law(law: Law) -> str:
     return f"## {law.name}\n\n{law.prose}\n\n$${law.statement}$$\n\n" + "\n".join(facts)
 
 
+def mutation() -> str:
+    """What came of the faults planted in symflops' own declarations, from the record of the last run."""
+    read = json.loads((HERE.parent / "benchmarks" / "records" / "mutation.json").read_text(encoding="utf-8"))
+    record = told(**read)
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    said = (
+        "Faults are planted by rule in symflops' own declarations, one at a time: in the networks of all families, in "
+        "masks and in conventions. Each is then shown to the laws ([laws.md](laws.md)), and to oracles: closed forms "
+        "derived from the code of families, pairs counted by loops, printed formulas, steps evaluated in numbers, and "
+        "reading set against writing. A fault that nobody finds is compared with the original in every measure: "
+        "parameters, work by kind, pass and role, saved elements, bytes, steps of decoding, cache. If none differs it "
+        "is equivalent; if one does, it survives. A law is asked of a mutant if the family as declared is in its scope."
+        " These are some of the faults that the rules make of each family, the same ones each time, and the oracles of "
+        "reading, roles and steps were completed on them: of the others, which are not in the record, a few survive."
+    )
+    when = (
+        f"Run on {record['date']} in {record['cpu_seconds'] / 60:.0f} minutes of one core with {versions}; anew: "
+        "`python benchmarks/mutate.py`, or `symflops laws --mutate [NAME …]` for some families, masks or conventions."
+    )
+    body = render_document(Mutated(record).document(), "markdown").partition("\n")[2].strip()
+    return "\n\n".join(["# Mutation", said, when, body])
+
+
 def families() -> str:
     """Every family written by hand, and how each of its closed forms is known to be its code's."""
     found = list(proofs())
@@ -187,6 +213,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "verdicts.md": verdicts,
     "formulas.md": formulas,
     "laws.md": laws,
+    "mutation.md": mutation,
     **{f"sources/{source}.md": partial(derivation, source) for source in SOURCES},
 }
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME …]")
 @click.option("--run", "own", is_flag=True, help="Run them on symflops' own declarations.")
+@click.option(
+    "--mutate",
+    is_flag=True,
+    help="Plant faults in symflops' own declarations and see who finds them; about ten minutes on two cores. "
+    "NAME is then a family, a mask or a convention (default all). Exit 1 if a fault that changes a cost survives.",
+)
 @click.option("--target", metavar="MODULE:FUNCTION", help="Ask them of this function; its module is imported.")
 @click.option("--claims", metavar="WORDS", help='What it claims, such as "flops training per=token families=llama".')
 @click.option("--with", "given", multiple=True, metavar="ARG=SIZE", help="What an argument is given; may be repeated.")
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 def laws(
     names: tuple[str, ...],
     own: bool,
+    mutate: bool,
     target: str | None,
     claims: str | None,
     given: tuple[str, ...],
@@ -45,6 +52,8 @@ def laws(
     as_json: bool,
 ) -> int:
     """The laws that costs obey: listed; with --run on symflops' own declarations; with --target on your function."""
+    if mutate:
+        return _mutated(names, "json" if as_json else form, own or target is not None)
     from symflops.laws.report import listed
     from symflops.laws.running import chosen, run_own
     from symflops.render import known_format
@@ -69,6 +78,18 @@ def laws(
         fits = find_claims(function, how)
         return _shown(fits, shape, bool(fits.fits))
     return _asked(function, how, names, _search(examples, seed, keep), shape)
+
+
+def _mutated(names: tuple[str, ...], form: str, more: bool) -> int:
+    from symflops.laws.mutation.running import OF, mutate
+    from symflops.render import known_format
+
+    if more:
+        raise SymflopsError("--mutate plants faults in symflops' own declarations; leave out --run and --target")
+    shape = known_format(form)
+    with stages() as stage:
+        found = mutate(names or OF, stage)
+    return _shown(found, shape, found.holds)
 
 
 def _search(examples: str, seed: str, keep: str | None) -> dict[str, object]:

@@ -9,7 +9,7 @@ from sympy import Add, Expr, Integer
 
 from symflops.laws.catalogue.algebra import in_domain
 from symflops.laws.catalogue.predicted import passed
-from symflops.laws.catalogue.subjects import families, network, operations, over, plain_stream
+from symflops.laws.catalogue.subjects import Families, network, operations, over, plain_stream
 from symflops.laws.catalogue.training import weightless
 from symflops.laws.law import Instance, Law, never_negative, same
 from symflops.layers.lora import TARGETS, frozen, merging, with_lora
@@ -24,12 +24,6 @@ def adaptable(family: str) -> bool:
     """Whether there are projections to queries and values of their own, which the paper adapts."""
     names = {each.name for each in operations(network(family))}
     return names >= set(TARGETS) and plain_stream(family)
-
-
-@cache
-def adapted(family: str) -> Expr:
-    """A family with adapters of rank r_lora on its queries and values."""
-    return with_lora(network(family), r_lora)
 
 
 def targets(whole: Expr) -> tuple[Use, ...]:
@@ -89,14 +83,9 @@ def keeps_less(name: str, base: Expr, fixed: Expr) -> Iterator[Instance]:
     yield never_negative(name, in_domain(saved_elements(base) - saved_elements(fixed)))
 
 
-def _adapted(core: Callable[[str, Expr, Expr], Iterator[Instance]]) -> Iterator[Instance]:
-    for name in families(adaptable):
-        yield from core(name, network(name), adapted(name))
-
-
-def _merged() -> Iterator[Instance]:
-    for name in families(adaptable):
-        yield from merges(name, network(name), merging(network(name), r_lora))
+def _adapted(core: Callable[[str, Expr, Expr], Iterator[Instance]]) -> Families:
+    """What a law says of families with adapters of rank r_lora on their queries and values."""
+    return over(lambda name, whole: core(name, whole, with_lora(whole, r_lora)), adaptable)
 
 
 LAWS: tuple[Law, ...] = (
@@ -107,7 +96,7 @@ LAWS: tuple[Law, ...] = (
         "Hu et al. 2021, arXiv:2106.09685, section 4.1",
         "all sizes and ranks",
         "families with projections to queries and values of their own, which are adapted",
-        lambda: _adapted(trains),
+        _adapted(trains),
     ),
     Law(
         "adapters-run-two-flops-a-weight",
@@ -116,7 +105,7 @@ LAWS: tuple[Law, ...] = (
         "Hu et al. 2021, arXiv:2106.09685, section 4.1",
         "all sizes and ranks",
         "families with projections to queries and values of their own, which are adapted",
-        lambda: _adapted(runs),
+        _adapted(runs),
     ),
     Law(
         "adapters-learn-without-weight-gradients",
@@ -125,7 +114,7 @@ LAWS: tuple[Law, ...] = (
         "Hu et al. 2021, arXiv:2106.09685, section 4.2: no gradients for the vast majority of parameters",
         "all sizes and ranks; gradients below the lowest adapter are declared",
         "families with projections to queries and values of their own, which are adapted",
-        lambda: _adapted(learns),
+        _adapted(learns),
     ),
     Law(
         "adapters-merge-once",
@@ -134,7 +123,7 @@ LAWS: tuple[Law, ...] = (
         "Hu et al. 2021, arXiv:2106.09685, section 4.1: no additional inference latency",
         "all sizes and ranks",
         "families with projections to queries and values of their own, which are adapted",
-        _merged,
+        over(lambda name, whole: merges(name, whole, merging(whole, r_lora)), adaptable),
     ),
     Law(
         "frozen-trains-nothing",

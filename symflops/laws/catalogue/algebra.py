@@ -11,8 +11,9 @@ from sympy import Expr, Integer, Poly, Symbol, expand
 from symflops.architectures.names import KINDS
 from symflops.laws.catalogue.asking import alone, always, at_most, on_tables, on_tokens, shared, tested
 from symflops.laws.catalogue.linearity import MEASURES, Measure
+from symflops.laws.catalogue.matmuls import Given
 from symflops.laws.catalogue.predicted import as_convention, on_weights
-from symflops.laws.catalogue.subjects import families, few, network, over, scans
+from symflops.laws.catalogue.subjects import few, over, scans
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, counted, never_negative, same
 from symflops.measures import flops
@@ -77,7 +78,7 @@ def positive(subject: str, form: Expr) -> Instance:
     return never_negative(subject, form)
 
 
-def not_negative(name: str, whole: Expr, convention: str = "exact") -> Iterator[Instance]:
+def not_negative(name: str, whole: Expr, convention: Given = "exact") -> Iterator[Instance]:
     """No work is negative, of exact pairs and elementary steps too."""
     yield positive(name, in_domain(flops(whole, convention, "training").expr))
 
@@ -87,7 +88,7 @@ def ask_not_negative(cost: Cost, case: Case) -> Iterator[Instance]:
     yield at_most(cost, case, 0, cost.of(case), "at least nothing")
 
 
-def whole_number(name: str, whole: Expr, convention: str = "exact") -> Iterator[Instance]:
+def whole_number(name: str, whole: Expr, convention: Given = "exact") -> Iterator[Instance]:
     """Exact pairs make whole numbers of FLOPs: integer at 0, 1, 2, a polynomial of degree two is so everywhere."""
     form = in_domain(flops(whole, convention).expr)
     windows = range(3) if n_window in form.free_symbols else range(1)
@@ -150,10 +151,9 @@ def renamed(name: str, whole: Expr, measure: Measure) -> Iterator[Instance]:
     yield counted(f"{name} in numbers", measure(whole.xreplace(numbers)), measure(whole).xreplace(numbers))
 
 
-def _renamed() -> Iterator[Instance]:
-    for family in families(few):
-        for measure in ("params", "training flops"):
-            yield from renamed(f"{measure}, {family}", network(family), MEASURES[measure])
+def _renamed(family: str, whole: Expr) -> Iterator[Instance]:
+    for measure in ("params", "training flops"):
+        yield from renamed(f"{measure}, {family}", whole, MEASURES[measure])
 
 
 def ask_repeatable(cost: Cost, case: Case) -> Iterator[Instance]:
@@ -211,7 +211,7 @@ LAWS: tuple[Law, ...] = (
         "sizes are letters; a closed form knows no more of them",
         "all sizes",
         "parameters and training work; a family of each kind",
-        _renamed,
+        over(_renamed, few),
         by="oracle",
     ),
     Law(

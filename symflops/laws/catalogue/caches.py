@@ -7,9 +7,10 @@ from functools import cache as kept_once
 
 from sympy import Add, Expr, Integer
 
+from symflops.architectures import Architecture
 from symflops.architectures.runs import Run
 from symflops.laws.catalogue.asking import alone, no_curve, of_cache, steps, tested
-from symflops.laws.catalogue.subjects import Has, attends, decodes, families, grouped, model, recurrent, windowed
+from symflops.laws.catalogue.subjects import Families, Has, attends, decodes, grouped, model, recurrent, windowed
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
 from symflops.layers.latent import HEADS, absorbed_attention, expanded_attention
@@ -33,10 +34,15 @@ from symflops.serving import cache_elements
 _WINDOWS = {symbol("n_layer_sliding"), symbol("n_layer_local")}
 
 
+def kept(of: Architecture) -> Expr:
+    """Elements that a batch of sequences of n_seq tokens keeps, in symbols."""
+    return cache_elements(of.at_run(Run(Integer(1), n_seq)))
+
+
 @kept_once
 def cache(family: str) -> Expr:
-    """Elements that a batch of sequences of n_seq tokens keeps, in symbols."""
-    return cache_elements(model(family).at_run(Run(Integer(1), n_seq)))
+    """The same of a family."""
+    return kept(model(family))
 
 
 def by_groups(name: str, kept: Expr) -> Iterator[Instance]:
@@ -86,16 +92,9 @@ def latent_cache(expanded: Expr, absorbed: Expr) -> Iterator[Instance]:
     yield same("expanded", cache_elements(expanded), tokens * n_head * (d_nope + d_rope + d_value))
 
 
-def of_caches(
-    core: Callable[[str, Expr], Iterator[Instance]], *has: Has, without: Has
-) -> Callable[[], Iterator[Instance]]:
+def of_caches(core: Callable[[str, Expr], Iterator[Instance]], *has: Has, without: Has) -> Families:
     """What a law says of the cache of every such family that decodes."""
-
-    def show() -> Iterator[Instance]:
-        for name in families(decodes, *has, without=without):
-            yield from core(name, cache(name))
-
-    return show
+    return Families(lambda name, of: core(name, kept(of)), (decodes, *has), without)
 
 
 def _latent() -> Iterator[Instance]:

@@ -8,6 +8,7 @@ from sympy import Add, Expr, expand
 
 from symflops.architectures import architecture, presets
 from symflops.laws.catalogue.asking import of_cache, of_flops, of_params, tested
+from symflops.laws.catalogue.matmuls import Given
 from symflops.laws.catalogue.predicted import owned, predicted, work
 from symflops.laws.catalogue.subjects import over, plain_stream
 from symflops.laws.cost import Case, Claims, Cost
@@ -42,10 +43,10 @@ def ask_parameters(cost: Cost, case: Case) -> Iterator[Instance]:
     yield tested(cost, case, cost.of(case), predicted(cost.claims, case), "against the closed form of what is counted")
 
 
-def as_torch(name: str, whole: Expr) -> Iterator[Instance]:
+def as_torch(name: str, whole: Expr, given: Given = "torch") -> Iterator[Instance]:
     """Claimed over all pairs with every role, a cost is what torch counts."""
     claims = Claims("flops", "training", "batch")
-    yield same(name, expand(work(whole, claims)), flops(whole, "torch", "training").expr)
+    yield same(name, expand(work(whole, claims)), flops(whole, given, "training").expr)
 
 
 def ask_work(cost: Cost, case: Case) -> Iterator[Instance]:

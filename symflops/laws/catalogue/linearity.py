@@ -10,7 +10,7 @@ from symflops.architectures.names import KINDS
 from symflops.laws.catalogue.asking import KINDS as COUNTS
 from symflops.laws.catalogue.asking import always, no_curve, of_params, on_tables, steps, tested
 from symflops.laws.catalogue.predicted import on_weights
-from symflops.laws.catalogue.subjects import Has, families, few, network, over
+from symflops.laws.catalogue.subjects import Families, Has, few, over
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
 from symflops.measures import (
@@ -48,17 +48,14 @@ def scales(measure: str, of: Measure, name: str, whole: Expr) -> Iterator[Instan
     yield same(f"{measure}, {name} less itself", of(whole - whole), Integer(0))
 
 
-def by_measure(
-    core: Callable[[str, Measure, str, Expr], Iterator[Instance]], *has: Has
-) -> Callable[[], Iterator[Instance]]:
+def by_measure(core: Callable[[str, Measure, str, Expr], Iterator[Instance]], *has: Has) -> Families:
     """Every measure of families."""
 
-    def show() -> Iterator[Instance]:
-        for name in families(*has):
-            for measure, of in MEASURES.items():
-                yield from core(measure, of, name, network(name))
+    def measured(name: str, whole: Expr) -> Iterator[Instance]:
+        for measure, of in MEASURES.items():
+            yield from core(measure, of, name, whole)
 
-    return show
+    return over(measured, *has)
 
 
 def straight_in_layers(name: str, whole: Expr, of: Mapping[str, Measure] = MEASURES) -> Iterator[Instance]:

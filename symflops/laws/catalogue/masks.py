@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 from sympy import Expr, Integer
@@ -23,14 +23,21 @@ _SIZES, _EXTRA = range(1, 6), range(1, 8)
 _OVER_PAIRS = frozenset({"scores", "softmax", "mix"})
 
 
-def of_masks(core: Callable[[Mask], Iterable[Instance]], *masks: Mask) -> Callable[[], Iterator[Instance]]:
-    """What a law says of each mask."""
+@dataclass(frozen=True)
+class Masks:
+    """A law shown of masks: what it says ``of`` one, and which ones it is about. Called, it is shown of all of them."""
 
-    def show() -> Iterator[Instance]:
-        for mask in masks or MASKS:
-            yield from core(mask)
+    of: Callable[[Mask], Iterable[Instance]]
+    masks: tuple[Mask, ...]
 
-    return show
+    def __call__(self) -> Iterator[Instance]:
+        for mask in self.masks:
+            yield from self.of(mask)
+
+
+def of_masks(core: Callable[[Mask], Iterable[Instance]], *masks: Mask) -> Masks:
+    """What a law says of each mask, by default of all there are."""
+    return Masks(core, masks or MASKS)
 
 
 def looped(mask: Mask) -> Iterator[Instance]:

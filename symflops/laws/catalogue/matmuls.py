@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sympy import Add, Expr, Symbol
 
+from symflops.conventions import Convention
 from symflops.laws.catalogue.asking import Ask, on_tokens, steps, tested
 from symflops.laws.catalogue.predicted import at, on_weights, passed, tokens_of, weighed
 from symflops.laws.catalogue.subjects import matmuls, one_stream, operations, over
@@ -17,9 +18,11 @@ from symflops.notation import d_ff, n_active, n_batch, n_kv_head, n_seq, n_vocab
 from symflops.operations import Contraction, Operation
 
 _PHASES: tuple[Phase, ...] = ("forward", "backward", "training")
+Given = str | Convention
+"""A convention, or its name."""
 
 
-def twice_macs(name: str, whole: Expr, flop: str = "torch", mac: str = "macs") -> Iterator[Instance]:
+def twice_macs(name: str, whole: Expr, flop: Given = "torch", mac: Given = "macs") -> Iterator[Instance]:
     """FLOPs are twice the multiply-accumulates, in each phase."""
     for phase in _PHASES:
         yield same(f"{phase}, {name}", flops(whole, flop, phase).expr, 2 * flops(whole, mac, phase).expr)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 
 from sympy import Expr, Rational
 
-from symflops.architectures import FAMILIES, Architecture
-from symflops.architectures.fields import completed
+from symflops.architectures import Architecture
 from symflops.errors import ConfigError
 from symflops.laws.catalogue.asking import configured, of_flops, of_params, steps, tested
 from symflops.laws.catalogue.predicted import at, kinds, owned, passed
-from symflops.laws.catalogue.subjects import families, over
+from symflops.laws.catalogue.subjects import Families, model, over
 from symflops.laws.cost import Case, Claims, Cost
 from symflops.laws.law import Instance, Law, same
 from symflops.layers.feedforward import gated_feedforward, plain_feedforward
@@ -30,10 +30,13 @@ PLAIN = ("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "mpt")
 @cache
 def both_ways(family: str) -> tuple[Expr, Expr] | None:
     """A family's network with its logits tied to the token table, and apart; None where it has no such choice."""
-    config = completed({"model_type": family})
-    ways = ({**config, _TIE: tie} for tie in (True, False))
+    return ways_of(model(family))
+
+
+def ways_of(of: Architecture) -> tuple[Expr, Expr] | None:
+    """The same of a model."""
     try:
-        tied, apart = (Architecture(family, FAMILIES[family], way, "a bare config", {}).network for way in ways)
+        tied, apart = (replace(of, config={**of.config, _TIE: tie}).network for tie in (True, False))
     except ConfigError:
         return None
     return (tied, apart) if tied != apart else None
@@ -117,10 +120,12 @@ def two_thirds(gated: Expr, plain: Expr) -> Iterator[Instance]:
     yield same("work", flops(gated, "torch", "training").expr, flops(plain, "torch", "training").expr)
 
 
-def _both(core: Callable[[str, Expr, Expr], Iterator[Instance]]) -> Iterator[Instance]:
-    for name in families():
-        if ways := both_ways(name):
+def _both(core: Callable[[str, Expr, Expr], Iterator[Instance]]) -> Families:
+    def both(name: str, of: Architecture) -> Iterator[Instance]:
+        if ways := ways_of(of):
             yield from core(name, *ways)
+
+    return Families(both)
 
 
 def _two_thirds() -> Iterator[Instance]:
@@ -140,7 +145,7 @@ LAWS: tuple[Law, ...] = (
         "Press and Wolf 2017, arXiv:1608.05859; torchinfo counts GPT-2's tied table twice",
         "all sizes",
         "families whose config can tie; parameters of any cost",
-        lambda: _both(tying_stores),
+        _both(tying_stores),
         ask_tying_stores,
         of_params,
     ),
@@ -151,7 +156,7 @@ LAWS: tuple[Law, ...] = (
         "Press and Wolf 2017, arXiv:1608.05859",
         "all sizes",
         "families whose config can tie; work of any cost",
-        lambda: _both(tying_works),
+        _both(tying_works),
         ask_tying_works,
         lambda claims: of_flops(claims) and "parameter" not in kinds(claims),
     ),

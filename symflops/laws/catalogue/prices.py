@@ -9,7 +9,17 @@ from sympy import Add, Expr
 
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.laws.catalogue.algebra import in_domain
-from symflops.laws.catalogue.subjects import crosses, families, few, matmuls, network, operations, over, plain_stream
+from symflops.laws.catalogue.matmuls import Given
+from symflops.laws.catalogue.subjects import (
+    Families,
+    crosses,
+    few,
+    matmuls,
+    network,
+    operations,
+    over,
+    plain_stream,
+)
 from symflops.laws.law import Instance, Law, never_negative, same
 from symflops.layers.attention import Causal, Heads, attention_core, fused_qkv, project
 from symflops.layers.embedding import LEARNED, de_embedding, embedding
@@ -38,35 +48,37 @@ def split_prices(
     yield same(f"{given.name}, {name}", Add(*parts), of(whole, given).expr)
 
 
-def exact_at_most_all(name: str, whole: Expr, fewer: str = "exact", more: str = "all-operations") -> Iterator[Instance]:
+def exact_at_most_all(
+    name: str, whole: Expr, fewer: Given = "exact", more: Given = "all-operations"
+) -> Iterator[Instance]:
     """Every arithmetic operation is no less than the matmuls among them."""
     yield never_negative(name, in_domain(flops(whole, more).expr - flops(whole, fewer).expr))
 
 
-def kaplan_leaves_out(name: str, whole: Expr, given: str = "kaplan") -> Iterator[Instance]:
+def kaplan_leaves_out(name: str, whole: Expr, given: Given = "kaplan") -> Iterator[Instance]:
     """Kaplan's totals are torch's without the mix of values and the logits."""
     out = Add(of_role(whole, "mix"), of_role(whole, "logits"))
     yield same(name, flops(whole, given).expr, flops(whole, "torch").expr - flops(out, "torch").expr)
 
 
-def chinchilla_adds(name: str, whole: Expr, given: str = "chinchilla") -> Iterator[Instance]:
+def chinchilla_adds(name: str, whole: Expr, given: Given = "chinchilla") -> Iterator[Instance]:
     """Chinchilla's are torch's with the embedding as a matmul, and three for each element of a softmax."""
     scores = Add(*(use.runs * use.operation.elements_written for use in uses(of_role(whole, "softmax"))))
     table = 2 * n_batch * n_seq * d_model * n_vocab
     yield same(name, flops(whole, given).expr, flops(whole, "torch").expr + table + 3 * scores)
 
 
-def palm_is_six_n(name: str, whole: Expr, given: str = "palm") -> Iterator[Instance]:
+def palm_is_six_n(name: str, whole: Expr, given: Given = "palm") -> Iterator[Instance]:
     """PaLM's are six for each token and parameter that serves it, and torch's scores and mix."""
     core = flops(Add(of_role(whole, "scores"), of_role(whole, "mix")), "torch", "training").expr
     yield same(name, flops(whole, given, "training").expr, 6 * n_batch * n_seq * active_params(whole) + core)
 
 
-def megatron_equation(whole: Expr) -> Iterator[Instance]:
+def megatron_equation(whole: Expr, given: Given = "megatron") -> Iterator[Instance]:
     """The printed closed form."""
     s, h, v, layers = n_seq, d_model, n_vocab, n_layer
     printed = 96 * n_batch * s * layers * h**2 * (1 + s / (6 * h) + v / (16 * layers * h))
-    yield same("GPT with all layers recomputed", flops(whole, "megatron", "training").expr, printed)
+    yield same("GPT with all layers recomputed", flops(whole, given, "training").expr, printed)
 
 
 def recomputed_gpt() -> Expr:
@@ -77,10 +89,12 @@ def recomputed_gpt() -> Expr:
     return Add(embedding(LEARNED), n_layer * Recomputed(Add(*parts)), Tied(de_embedding()))
 
 
-def _conventions(core: Callable[[str, Expr, Convention], Iterator[Instance]]) -> Iterator[Instance]:
-    for name in families(few):
+def _conventions(core: Callable[[str, Expr, Convention], Iterator[Instance]]) -> Families:
+    def under_each(name: str, whole: Expr) -> Iterator[Instance]:
         for given in CONVENTIONS.values():
-            yield from core(name, network(name), given)
+            yield from core(name, whole, given)
+
+    return over(under_each, few)
 
 
 def in_a_table(family: str) -> bool:
@@ -102,7 +116,7 @@ LAWS: tuple[Law, ...] = (
         "a total is a sum of prices times amounts",
         "all sizes",
         "every convention; training work of a family of each kind",
-        lambda: _conventions(linear_prices),
+        _conventions(linear_prices),
     ),
     Law(
         "roles-sum-to-the-total",
@@ -111,7 +125,7 @@ LAWS: tuple[Law, ...] = (
         "each operation has one role",
         "all sizes",
         "every convention; forward work of a family of each kind",
-        lambda: _conventions(split_prices),
+        _conventions(split_prices),
     ),
     Law(
         "matmuls-at-most-all-operations",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -10,13 +10,13 @@ from sympy import Basic, Expr, Integer
 
 from symflops.architectures import Architecture, generation
 from symflops.laws.catalogue.subjects import (
+    Families,
     Has,
+    OfModel,
     crosses,
     decodes,
-    families,
     grouped,
     matmuls,
-    model,
     over,
     recurrent,
     scans,
@@ -87,16 +87,9 @@ def memory_bound(name: str, of: Architecture) -> Iterator[Instance]:
             yield replace(_claimed(claim), subject=f"{each.name}, {name}")
 
 
-def of_models(
-    core: Callable[[str, Architecture], Iterable[Instance]], *has: Has, without: Has | None = None
-) -> Callable[[], Iterator[Instance]]:
+def of_models(core: OfModel, *has: Has, without: Has | None = None) -> Families:
     """What a law says of every such family."""
-
-    def show() -> Iterator[Instance]:
-        for name in families(*has, without=without):
-            yield from core(name, model(name))
-
-    return show
+    return Families(core, has, without)
 
 
 LAWS: tuple[Law, ...] = (

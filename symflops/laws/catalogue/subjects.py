@@ -9,6 +9,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 from sympy import Expr, Mul
@@ -26,6 +27,8 @@ Has = Callable[[str], bool]
 """Whether a family has something, by its name."""
 Core = Callable[[str, Expr], Iterable[Instance]]
 """What a law says of one network, by its name."""
+OfModel = Callable[[str, Architecture], Iterable[Instance]]
+"""What a law says of one model, by its name."""
 
 
 @cache
@@ -172,11 +175,26 @@ def families(*has: Has, without: Has | None = None) -> Iterator[str]:
     return (name for name in FAMILIES if among(*has)(name) and not (without and without(name)))
 
 
-def over(core: Core, *has: Has, without: Has | None = None) -> Callable[[], Iterator[Instance]]:
+@dataclass(frozen=True)
+class Families:
+    """A law shown of families: what it says ``of`` the model of one, and which ones it is about.
+
+    Called, it is shown of all of them.
+    """
+
+    of: OfModel
+    has: tuple[Has, ...] = ()
+    without: Has | None = None
+
+    def __call__(self) -> Iterator[Instance]:
+        for name in families(*self.has, without=self.without):
+            yield from self.of(name, model(name))
+
+    def about(self, family: str) -> bool:
+        """Whether the law is about a family, by its name."""
+        return among(*self.has)(family) and not (self.without and self.without(family))
+
+
+def over(core: Core, *has: Has, without: Has | None = None) -> Families:
     """What a law says of the network of every such family."""
-
-    def show() -> Iterator[Instance]:
-        for name in families(*has, without=without):
-            yield from core(name, network(name))
-
-    return show
+    return Families(lambda name, of: core(name, of.network), has, without)

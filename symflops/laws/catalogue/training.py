@@ -9,16 +9,17 @@ from math import gcd, lcm
 
 from sympy import Add, Expr, Integer, Rational, expand
 
+from symflops.architectures import Architecture
 from symflops.conventions import CONVENTIONS
 from symflops.laws.catalogue.algebra import in_domain
 from symflops.laws.catalogue.asking import Number, of_flops, on_tables, shared, steps, tested
+from symflops.laws.catalogue.matmuls import Given
 from symflops.laws.catalogue.predicted import KINDS, doubled, passed, predicted, price
 from symflops.laws.catalogue.subjects import (
+    Families,
     attends,
-    families,
     few,
     latent,
-    network,
     over,
     plain_stream,
     scans,
@@ -57,9 +58,9 @@ def phases_add(name: str, whole: Expr, of: Priced = flops) -> Iterator[Instance]
         yield same(f"{convention}, {name}", forward + backward, both)
 
 
-def thrice(name: str, whole: Expr) -> Iterator[Instance]:
+def thrice(name: str, whole: Expr, given: Given = "torch") -> Iterator[Instance]:
     """Where every operand has its gradient, training is three forward passes."""
-    yield same(name, flops(whole, "torch", "training").expr, 3 * flops(whole, "torch").expr)
+    yield same(name, flops(whole, given, "training").expr, 3 * flops(whole, given).expr)
 
 
 def ask_multiple(cost: Cost, case: Case) -> Iterator[Instance]:
@@ -111,10 +112,12 @@ def active_without_tables(whole: Expr) -> Expr:
     return Add(*(use.active * each.count for use in mine for each in use.operation.parameters))
 
 
-def one_forward_more(name: str, whole: Expr, way: Callable[[Expr], Expr] = Recomputed) -> Iterator[Instance]:
+def one_forward_more(
+    name: str, whole: Expr, way: Callable[[Expr], Expr] = Recomputed, given: Given = "torch"
+) -> Iterator[Instance]:
     """All recomputed, training is one forward pass more."""
-    again = flops(way(whole), "torch", "training").expr
-    yield same(name, again - flops(whole, "torch", "training").expr, flops(whole, "torch").expr)
+    again = flops(way(whole), given, "training").expr
+    yield same(name, again - flops(whole, given, "training").expr, flops(whole, given).expr)
 
 
 def core_once_more(
@@ -157,17 +160,21 @@ def scores_once_more(name: str, eager: Expr, flash: Expr) -> Iterator[Instance]:
     yield same(f"forward, {name}", flops(flash, "torch").expr, flops(eager, "torch").expr)
 
 
-def no_model_work(name: str, whole: Expr, way: Callable[[Expr], Expr] = Recomputed) -> Iterator[Instance]:
+def no_model_work(
+    name: str, whole: Expr, way: Callable[[Expr], Expr] = Recomputed, given: Given = "exact"
+) -> Iterator[Instance]:
     """What is computed again is hardware's work, not the model's; and nothing of it is kept."""
     again = way(whole)
-    yield same(f"work, {name}", flops(again, "exact", "training").expr, flops(whole, "exact", "training").expr)
+    yield same(f"work, {name}", flops(again, given, "training").expr, flops(whole, given, "training").expr)
     yield same(f"saved, {name}", saved_elements(again), Integer(0))
 
 
-def model_at_most_hardware(name: str, whole: Expr, hardware: str = "torch") -> Iterator[Instance]:
+def model_at_most_hardware(
+    name: str, whole: Expr, hardware: Given = "torch", model: Given = "exact"
+) -> Iterator[Instance]:
     """The pairs that a mask lets through are no more than those that are computed."""
-    model, machine = (flops(whole, each, "training").expr for each in ("exact", hardware))
-    yield never_negative(name, in_domain(machine - model))
+    fewer, more = (flops(whole, each, "training").expr for each in (model, hardware))
+    yield never_negative(name, in_domain(more - fewer))
 
 
 def accumulated(name: str, whole: Expr) -> Iterator[Instance]:
@@ -180,15 +187,10 @@ def accumulated(name: str, whole: Expr) -> Iterator[Instance]:
     yield same(f"saved, {name}", n_data * each.subs(part), each)
 
 
-def _scores() -> Iterator[Instance]:
-    for name in families(attends, plain_stream, without=lambda family: family == "t5"):
-        if network(name, "flash") != network(name):
-            yield from scores_once_more(name, network(name), network(name, "flash"))
-
-
-def _phases() -> Iterator[Instance]:
-    for name in families(few):
-        yield from phases_add(name, network(name))
+def _scores(name: str, of: Architecture) -> Iterator[Instance]:
+    flash = replace(of, attention="flash").network
+    if flash != of.network:
+        yield from scores_once_more(name, of.network, flash)
 
 
 def _multiple(claims: Claims) -> bool:
@@ -204,7 +206,7 @@ LAWS: tuple[Law, ...] = (
         "each pass is counted once",
         "all sizes",
         "every convention; a family of each kind",
-        _phases,
+        over(phases_add, few),
     ),
     Law(
         "training-is-three-forwards",
@@ -264,7 +266,7 @@ LAWS: tuple[Law, ...] = (
         "Dao et al. 2022, arXiv:2205.14135, algorithm 4; Korthikanti et al. 2022, arXiv:2205.05198, section 5",
         "all sizes",
         "families with attention whose matmuls meet each token once; T5, whose biased scores do not run so, apart",
-        _scores,
+        Families(_scores, (attends, plain_stream), lambda family: family == "t5"),
     ),
     Law(
         "recompute-is-no-model-work",
