@@ -131,9 +131,10 @@ def ask_rising(cost: Cost, case: Case) -> Iterator[Instance]:
 
 
 def _rising(claims: Claims) -> Iterator[Symbol]:
-    """Of a token, what is done once for a sequence or a batch is the less the more tokens there are."""
-    rare = claims.per == "token" and not (on_weights(claims) and "convolution" not in claims.counts)
-    return (size for size in RISING if not (rare and size in (n_seq, n_batch)))
+    """Of a token, or a sequence, what is done once for a batch is the less the more of them there are."""
+    rare = not (on_weights(claims) and "convolution" not in claims.counts)
+    fewer = {"token": (n_seq, n_batch), "sequence": (n_batch,), "batch": ()}[claims.per]
+    return (size for size in RISING if not (rare and size in fewer))
 
 
 def _rises(claims: Claims) -> bool:
