@@ -28,5 +28,5 @@ def test_layouts_that_do_not_divide_are_dropped_and_named(capsys: pytest.Capture
     asked = "sweep llama3-8b --over data=1 --over tensor=2,3 --over micro=1 --over batch=8 --measure device_bytes"
     assert run([*asked.split(), "--over", "seq=8192"]) == 0
     assert "dropped: 1 points, not n_tensor divides d_ff" in capsys.readouterr().out
-    assert run("sweep llama3-8b --over data=1 --measure device_bytes --over seq=8192".split()) == 2
+    assert run(["sweep", "llama3-8b", "--over", "data=1", "--measure", "device_bytes", "--over", "seq=8192"]) == 2
     assert "give tensor=1,2 or more values" in capsys.readouterr().err

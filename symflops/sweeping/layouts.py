@@ -7,7 +7,7 @@ arXiv:1910.02054), everything outside of matmuls is cut along tokens (Korthikant
 >>> held(architecture("gpt2").network).has(n_tensor)
 True
 >>> [text for text, _, _ in conditions(architecture("llama3-8b").network)][:2]
-['n_tensor divides n_head', 'n_tensor divides n_kv_head']
+['n_tensor divides d_ff', 'n_tensor divides n_head']
 """
 
 from __future__ import annotations
