@@ -1,7 +1,7 @@
 """Times the search of layouts against planning each candidate by itself.
 
-``search`` ranks all candidates of a cluster at once; the peer plans some of them alone, with the closed forms made already,
-and is taken for as many. A figure is the ratio, whose limit says that the search is so much faster. Run as
+``search`` ranks all candidates of a cluster at once; the peer plans some of them alone, with the closed forms made
+already, and is taken for as many. A figure is the ratio, whose limit says that the search is so much faster. Run as
 `python benchmarks/bench_layouts.py [--json]`; it exits with 1 where the limit is missed.
 """
 
