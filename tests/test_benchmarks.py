@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALL = {
     "bench_start": [],
     "bench_build": [],
+    "bench_layouts": ["--devices", "16"],
     "bench_sweep": ["--step", "10"],
     "bench_trace": ["--target", "hf:gpt2", "--memory", "hf:gpt2", "--n-layer", "1", "--n-seq", "8"],
 }

@@ -32,6 +32,7 @@ Number: TypeAlias = int | Fraction
 Values: TypeAlias = "str | int | float | Fraction | Iterable[Any]"
 ALIASES: Mapping[str, str] = {
     "batch": "n_batch", "seq": "n_seq", "tokens": "n_token", "count": "n_device", "mfu": MFU.name,
+    "data": "n_data", "tensor": "n_tensor", "micro": "n_micro",
 }  # fmt: skip
 """What sizes are called in short."""
 DEVICE = "device"

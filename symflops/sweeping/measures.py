@@ -12,7 +12,7 @@ sweep finds out which of them it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from symflops.notation import n_batch, n_device, n_seq
 from symflops.plans.quantities import C_TOKEN, DAYS, MFU, PEAK, C
 from symflops.plans.train import TIME, WORK
 from symflops.serving import cache_bytes
+from symflops.sweeping import layouts
 from symflops.sweeping.figures import FIGURES
 from symflops.training.checkpoints import NONE, Scheme, memory
 from symflops.training.formats_known import number_format
@@ -67,12 +68,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Measure:
-    """A closed form with its name, unit and meaning."""
+    """A closed form with its name, unit and meaning, and the conditions that its points have to meet."""
 
     name: str
     unit: str
     meaning: str
     form: Callable[[Setting], Expr]
+    needs: Callable[[Setting], Iterable[tuple[str, Expr, str]]] = lambda it: ()
 
 
 def _cache(setting: Setting) -> Expr:
@@ -92,6 +94,16 @@ def _priced(form: Expr, setting: Setting) -> Expr:
     return form.xreplace({C_TOKEN: setting.per_token("training")})
 
 
+def _of_layouts(name: str, meaning: str, form: Callable[[Expr], Expr]) -> Measure:
+    """A measure of one of n_data*n_tensor devices, where the layout divides the model."""
+    return Measure(name, "bytes", meaning, lambda it: form(it.network), lambda it: layouts.conditions(it.network))
+
+
+_OF_LAYOUTS = (
+    _of_layouts("device_bytes", "all that a device of n_data*n_tensor holds, states shared", layouts.held),
+    _of_layouts("device_state_bytes", "of these, parameters, gradients and optimiser states", layouts.states),
+    _of_layouts("device_sent_bytes", "what it sends in a step", layouts.sent),
+)
 _DAYS = TIME.form(DAYS).xreplace({C: WORK.form(C)})
 _MADE = (
     Measure("params", "parameters", "all parameters, each once", lambda it: params(it.model.network)),
@@ -111,6 +123,7 @@ _MADE = (
     Measure("device_hours", "hours", "days of all devices", partial(_priced, 24 * n_device * _DAYS)),
     Measure("tokens_per_second", "tokens/s", "trained on n_device devices at an MFU",
             partial(_priced, n_device * PEAK * MFU / C_TOKEN)),
+    *_OF_LAYOUTS,
     Measure("energy", "Wh", "devices at their power limit for a whole training",
             partial(_priced, FIGURES["power"].symbol * 24 * n_device * _DAYS)),
 )  # fmt: skip

@@ -134,7 +134,8 @@ def _made(asked: Asked, fixed: dict[str, int]) -> _Made | str:
         return str(error)
     setting = asked.setting(found)
     conditions = ((text, *read(text, lambda name: asked.resolve(name, setting))) for text in asked.where)
-    return _Made(found, {each.name: each.form(setting) for each in asked.measures}, tuple(conditions))
+    needs = dict.fromkeys(need for each in asked.measures for need in each.needs(setting))
+    return _Made(found, {each.name: each.form(setting) for each in asked.measures}, (*needs, *conditions))
 
 
 def _compiled(asked: Asked, made: _Made) -> Forms | str:
