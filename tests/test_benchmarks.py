@@ -19,9 +19,11 @@ SMALL = {
     "bench_sweep": ["--step", "10"],
     "bench_trace": ["--target", "hf:gpt2", "--memory", "hf:gpt2", "--n-layer", "1", "--n-seq", "8"],
 }
+SLOW = ("bench_trace",)
+_NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SMALL]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", _NAMES)
 def test_a_benchmark_reports_each_ratio_with_its_limit(name: str) -> None:
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--repeats", "1", "--json", *SMALL[name]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
