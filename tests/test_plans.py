@@ -179,6 +179,10 @@ def test_devices_are_the_rows_of_the_table() -> None:
         ),
         ("train --params 7e9 --model gpt2 --tokens 1e12", "give --model or --params"),
         ("train --params seven --tokens 1e12", "--params is 'seven'; give a positive number"),
+        ("train --params 7e9 --tokens 1e400", "give a positive number up to 1e40"),
+        ("memory --model gpt2 --batch 1e41", "--batch is '1e41'"),
+        ("memory --model gpt2 --plot x.pdf", "a picture is a .png or .svg"),
+        ("train --params 1e9 --tokens 1e9 --plot x.png", "pictures are of memory, of layouts"),
         ("train --params 7e9 --tokens 1e12 --count 1.5", "--count is '1.5'; give a whole number"),
         ("train --model gpt2 --tokens 1e9 --recompute some", "unknown recomputation 'some'"),
         ("memory", "plan memory needs --model"),
@@ -200,6 +204,15 @@ def test_bad_input_gets_one_line(line: str, said: str, capsys: pytest.CaptureFix
     printed = capsys.readouterr()
     assert not printed.out and printed.err.count("\n") == 1
     assert said in printed.err
+
+
+def test_lengths_beyond_the_context_are_told() -> None:
+    asked = Holding(architecture("gpt2"), precision("mixed-bf16"), seq=4096)
+    assert any("4,096 tokens are beyond the context of 1,024 positions" in note for note in held(asked).notes)
+
+
+def test_shapes_with_dense_layers_first_scale_too() -> None:
+    assert scaled(architecture("deepseek-v3"), 1).sizes["n_layer"] == 3
 
 
 def test_what_does_not_fit_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,7 +118,8 @@ def scaled(model: Architecture, times: int) -> Architecture:
         raise PlanError(f"{model.name} has no heads, by whose number its shape could be scaled")
     groups = own.get("n_kv_head", own["n_head"])
     share, group = Fraction(times, groups), own["n_head"] // groups
-    sizes = {"n_head": group * times, "n_layer": max(1, round(own["n_layer"] * share))}
+    fewest = max(1, own.get("n_layer_dense", 0))
+    sizes = {"n_head": group * times, "n_layer": max(fewest, round(own["n_layer"] * share))}
     if "n_kv_head" in own:
         sizes["n_kv_head"] = times
     sizes["d_model"] = int(own["d_model"] * share)

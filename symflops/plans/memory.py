@@ -204,7 +204,15 @@ def _notes(asked: Holding) -> Iterator[str]:
     )
     if cross_entropy(asked.model.network) != 0:
         yield "the gradient of the logits is as large as the loss, for a moment at the start of the backward pass"
+    yield from beyond(asked.model, asked.seq)
     yield from asked.model.notes
+
+
+def beyond(model: Architecture, seq: int | None) -> Iterator[str]:
+    """A note on sequences that are longer than a model's context."""
+    length = model.length(seq)
+    if length > model.sizes.get("n_ctx", length):
+        yield f"{length:,} tokens are beyond the context of {model.sizes['n_ctx']:,} positions"
 
 
 def _sources(asked: Holding) -> Iterator[str]:

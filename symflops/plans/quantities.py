@@ -34,6 +34,8 @@ _PREFIXES: tuple[tuple[int, str], ...] = (
 _PREFIXED = {"bytes": "B", "bytes/s": "B/s", "FLOP/s": "FLOP/s", "Wh": "Wh", "W": "W"}
 _SMALL = ((Fraction(1), ""), (Fraction(1, 10**3), "m"), (Fraction(1, 10**6), "µ"), (Fraction(1, 10**9), "n"))
 _DIGITS = 4
+_FLOATS = 10**300
+"""Up to here a float holds a number."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Quantity:
 
     def as_json(self) -> dict[str, Any]:
         """The value as a number, exact in text where it is no integer, its unit, and its formula."""
-        value = self.value if isinstance(self.value, int) else float(self.value)
+        value = self.value if isinstance(self.value, int) or self.value > _FLOATS else float(self.value)
+        value = value if isinstance(value, float) else round(value)
         exact = {} if isinstance(self.value, int) else {"exact": str(self.value)}
         formula = {} if self.formula is None else {"formula": str(self.formula)}
         return {"value": value, **exact, "unit": self.unit, **formula, **({"note": self.note} if self.note else {})}
@@ -89,7 +92,9 @@ def _grouped(value: Number) -> str:
 
 
 def _rounded(value: Fraction) -> str:
-    return str(value) if value.denominator == 1 else f"{float(value):.{_DIGITS}g}" if value >= 1000 else _fixed(value)
+    if value.denominator == 1 and value < 1000:
+        return str(value)
+    return plain(value, _DIGITS) if value >= 1000 else _fixed(value)
 
 
 def _fixed(value: Fraction) -> str:

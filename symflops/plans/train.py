@@ -21,6 +21,7 @@ from sympy import Expr, Symbol
 from symflops.architectures import Architecture
 from symflops.conventions import TORCH, Convention
 from symflops.notation import n_device, n_param, n_token
+from symflops.plans.memory import beyond
 from symflops.plans.plan import Plan
 from symflops.plans.quantities import C_TOKEN, DAYS, MFU, PEAK, SECONDS_A_DAY, C, Quantity, number
 from symflops.plans.relations import PlanError, Relation, Solved, solved
@@ -180,6 +181,7 @@ def _notes(asked: Training, found: Solved) -> Iterator[str]:
             f"{float(six / found.values[C_TOKEN]):.4g} times as much; sequences have {asked.model.length(asked.seq)} "
             f"tokens, convention {asked.convention.name}"
         )
+        yield from beyond(asked.model, asked.seq)
         yield from asked.model.notes
 
 

@@ -50,7 +50,7 @@ def inference(
     if model is None or device is None:
         raise SymflopsError("plan inference needs --model and --device, such as --model llama3-8b --device h100")
     numbers = {"--prompt": prompt, "--new": new, "--count": count}
-    lengths = {flag: own.whole_or_none(flag, text) or 1 for flag, text in numbers.items()}
+    lengths = {flag: own.whole(flag, text) for flag, text in numbers.items()}
     asked = Serving(
         model,
         device_of(device),

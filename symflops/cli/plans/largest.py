@@ -52,11 +52,11 @@ def largest(
         raise SymflopsError("plan largest needs --device, such as --device h100")
     asked = Room(
         device_of(device),
-        options.whole("--count", count),
+        own.whole("--count", count),
         optimizer_of(optimizer),
         precision_of(precision),
         own.named(name, attention),
-        options.whole("--batch", batch),
+        own.whole("--batch", batch),
         own.whole_or_none("--seq", seq),
         scheme(recompute),
     )

@@ -70,18 +70,18 @@ def layout(
     asked = Sharing(
         model,
         device_of(device),
-        options.whole("--count", count),
-        batch=options.whole("--batch", batch),
+        own.whole("--count", count),
+        batch=own.whole("--batch", batch),
         seq=model.length(own.whole_or_none("--seq", seq)),
-        node=options.whole("--node", node),
-        across=own.whole_or_none("--across", across) or 0,
+        node=own.whole("--node", node),
+        across=own.whole("--across", across),
         inside=own.whole_or_none("--inside", inside),
         form=dtype,
         optimizer=optimizer_of(optimizer),
         precision=precision_of(precision),
         most=options.assignments(most),
         overlap=overlap,
-        limit=options.whole("--limit", limit),
+        limit=own.whole("--limit", limit),
     )
     with stages() as stage:
         stage("layouts", 0, 1)

@@ -56,11 +56,11 @@ def memory(
         model,
         precision_of(precision),
         optimizer_of(optimizer),
-        batch=options.whole("--batch", batch),
+        batch=own.whole("--batch", batch),
         seq=own.whole_or_none("--seq", seq),
         recompute=scheme(recompute),
         device=None if device is None else device_of(device),
-        count=options.whole("--count", count),
+        count=own.whole("--count", count),
         sharding=sharding,
     )
     return own.show(held(asked), symbolic, form, plot, as_json)

@@ -36,6 +36,10 @@ attention = click.option(
 recompute = click.option("--recompute", default="none", metavar="HOW", help="none, selective, full, or K layers.")
 
 
+FARTHEST = 10**40
+"""The largest number that is taken: more than all FLOPs, tokens and devices that there are."""
+
+
 def printed(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options by which a plan is printed."""
     for option in reversed(_PRINTED):
@@ -50,9 +54,9 @@ def exact(name: str, text: str | None) -> Fraction | None:
     (Fraction(15000000000000, 1), None)
     >>> exact("--tokens", "many")
     Traceback (most recent call last):
-    symflops.errors.SymflopsError: --tokens is 'many'; give a positive number, such as 15e12 or 0.4
+    symflops.errors.SymflopsError: --tokens is 'many'; give a positive number up to 1e40, such as 15e12 or 0.4
 
-    Raises `SymflopsError` for what is no positive number.
+    Raises `SymflopsError` for what is no positive number, or beyond `FARTHEST`.
     """
     if text is None:
         return None
@@ -60,9 +64,9 @@ def exact(name: str, text: str | None) -> Fraction | None:
         found = value(parse(text), {})
     except SymflopsError:
         found = Fraction(0)
-    if not isinstance(found, Fraction) or found <= 0:
+    if not isinstance(found, Fraction) or not 0 < found <= FARTHEST:
         shown = text if len(text) <= 40 else f"{text[:37]}..."
-        raise SymflopsError(f"{name} is {shown!r}; give a positive number, such as 15e12 or 0.4")
+        raise SymflopsError(f"{name} is {shown!r}; give a positive number up to 1e40, such as 15e12 or 0.4")
     return found
 
 
@@ -72,6 +76,11 @@ def whole_or_none(name: str, text: str | None) -> int | None:
     if found is not None and found.denominator != 1:
         raise SymflopsError(f"{name} is {text!r}; give a whole number, such as 1024")
     return None if found is None else int(found)
+
+
+def whole(name: str, text: str) -> int:
+    """A positive whole number, also as 1e3. Raises `SymflopsError` for another."""
+    return whole_or_none(name, text) or 1
 
 
 def named(name: str | None, attention: Attention = "eager") -> Architecture | None:
