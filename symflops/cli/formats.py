@@ -37,7 +37,10 @@ def exact(text: str) -> Fraction:
     from symflops.arithmetic import value
     from symflops.grammar import FormulaError, parse
 
-    found = value(parse(text), {})
+    try:
+        found = value(parse(text), {})
+    except FormulaError as error:
+        raise FormulaError(f"--number is {text!r}: {error}; give one such as 1e-8, 2**-24 or 448*1.1") from None
     if not isinstance(found, Fraction):
         raise FormulaError(f"{text!r} is no exact number; give one such as 1e-8, 2**-24 or 448*1.1")
     return found
