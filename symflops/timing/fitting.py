@@ -52,6 +52,13 @@ def fit(samples: Iterable[Sample]) -> Fit:
     return Fit(latency, peak, bandwidth, len(given), _error(fitted, seconds))
 
 
+def misfit(samples: Iterable[Sample]) -> float:
+    """The root of the mean squared log of fitted over measured time, of the fit of both sides. Raises as `fit`."""
+    flops, moved, seconds = _columns(list(samples), LEAST, "latency, peak and bandwidth")
+    fitted = _both(flops, moved, _best(flops, moved, seconds))
+    return float(np.sqrt(np.mean(np.log(fitted / seconds) ** 2)))
+
+
 def fit_side(samples: Iterable[Sample], side: Literal["flops", "bytes"]) -> Fit:
     """Latency and one rate, where only one side is asked for: seconds = latency + FLOPs / peak, or bytes / bandwidth.
 

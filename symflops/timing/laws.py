@@ -112,9 +112,13 @@ def judge(record: Record) -> tuple[Finding, ...]:
 
 
 def ceilings(record: Record) -> Ceilings:
-    """The best rates seen in a record; infinite where no sample has FLOPs, or bytes."""
+    """The best rates seen in a record; infinite where no sample has FLOPs, or bytes.
+
+    The bandwidth is that of kernels without FLOPs, where there are any: what computes may never reach it.
+    """
+    moves = [each for each in record.samples if not each.flops and each.bytes] or record.samples
     peak = max((each.flops / each.median for each in record.samples), default=0) or inf
-    bandwidth = max((each.bytes / each.median for each in record.samples), default=0) or inf
+    bandwidth = max((each.bytes / each.median for each in moves), default=0) or inf
     return Ceilings(peak, bandwidth, min((each.median for each in record.samples), default=inf))
 
 
