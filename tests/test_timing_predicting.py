@@ -54,7 +54,7 @@ def test_the_axes_that_the_samples_name_are_those_of_the_operation() -> None:
 def test_other_sizes_are_predicted(tiles: Tiles | None) -> None:
     found = calibrate(record(samples((*SMALL, *LARGE), tiles)), MODEL.network, processors=132)
     held_out = list(samples((16, 700, 3000, 9000), tiles, 0.0))
-    assert found.notes == () and (found.tiles is None) == (tiles is None)
+    assert (found.tiles is None) == (tiles is None)
     assert accuracy(held_out, found.seconds).median < 0.05
     assert accuracy(held_out, lambda sample: 2 * found.seconds(sample)).median > 0.9
 
@@ -64,6 +64,14 @@ def test_tiles_predict_what_a_fit_without_them_does_not() -> None:
     held_out = [each for each in samples((150, 300, 700, 1100), TILES, 0.0) if each.operation == "up"]
     with_tiles, without = (calibrate(planted, MODEL.network, given) for given in (132, None))
     assert accuracy(held_out, with_tiles.seconds).median < 0.5 * accuracy(held_out, without.seconds).median
+
+
+def test_matmuls_that_tell_no_bandwidth_borrow_it() -> None:
+    found = calibrate(record(samples((2048, 4096, 8192, 16384), None)), MODEL.network)
+    assert [note.split(":")[0] for note in found.notes] == ["matmul, forward", "matmul, backward"]
+    borrowed = found.fit("matmul", "forward")
+    assert borrowed.peak is not None and borrowed.peak.holds(PEAK)
+    assert borrowed.bandwidth == found.fit("moves", "forward").bandwidth
 
 
 def test_a_network_takes_the_sum_of_its_operations() -> None:
@@ -81,7 +89,7 @@ def test_what_was_not_timed_is_noted_and_refused() -> None:
     only = record(each for each in samples((*SMALL, *LARGE), None) if each.operation == "up")
     found = calibrate(only, MODEL.network)
     assert [note.split(":")[0] for note in found.notes] == [
-        f"{kind}, {phase}" for kind in ("attention", "moves") for phase in ("forward", "backward")
+        f"{kind}, {phase}" for kind in ("moves", "attention") for phase in ("forward", "backward")
     ]
     with pytest.raises(FitError, match="nothing of kind moves was timed; calibrated: matmul"):
         predict(found, MODEL, n_batch=1, n_seq=64)

@@ -25,7 +25,7 @@ from symflops.networks import Use, uses
 from symflops.operations import Contraction, Operation
 from symflops.timing.fitted import Fit, FitError
 from symflops.timing.fitting import fit, fit_side, misfit
-from symflops.timing.samples import PHASES, Phase, Record, Sample
+from symflops.timing.samples import Phase, Record, Sample
 from symflops.timing.tiles import Tiles, shapes, shapes_of
 from symflops.training.formats_known import number_format
 
@@ -89,7 +89,7 @@ class Prediction:
     @property
     def step(self) -> float:
         """Seconds of forward and backward."""
-        return sum(map(self.of, PHASES))  # type: ignore[arg-type]
+        return sum(map(self.of, _BOTH))
 
     @property
     def layer(self) -> float:
@@ -109,7 +109,8 @@ class Accuracy:
 def calibrate(record: Record, network: Expr, processors: int | None = None) -> Calibration:
     """The fits of a record whose samples are of a network's operations, by name.
 
-    ``processors`` of the device lets tiles be fitted. A kind that the samples do not settle is noted and left out.
+    ``processors`` of the device lets tiles be fitted. A kind that the samples do not settle is noted and left out;
+    matmuls that tell no bandwidth borrow that of what only moves.
     Raises `FitError` where nothing is left.
     """
     known = {use.operation.name: use.operation for use in uses(network) if isinstance(use.operation, Contraction)}
@@ -135,18 +136,33 @@ def _tiles(record: Record, known: Mapping[str, Operation], processors: int | Non
 def _fitted(bare: Calibration, record: Record) -> Calibration:
     fits: dict[tuple[Kind, Phase], Fit] = {}
     notes = []
-    ways: Mapping[Kind, Callable[[list[Sample]], Fit]] = {
-        "matmul": fit,
-        "attention": lambda samples: fit_side(samples, "flops"),
-        "moves": lambda samples: fit_side(samples, "bytes"),
-    }
-    for (kind, way), phase in product(ways.items(), ("forward", "backward")):
+    for (kind, way), phase in product(_WAYS.items(), _BOTH):
         of_kind = [each for each in record.samples if each.phase == phase and kind_of(each, bare.operations) == kind]
+        wide = [_widened(each, bare.tiles, bare.operations) for each in of_kind]
         try:
-            fits[kind, phase] = way([_widened(each, bare.tiles, bare.operations) for each in of_kind])  # type: ignore[index]
+            fits[kind, phase] = way(wide)
         except FitError as error:
             notes.append(f"{kind}, {phase}: {error}")
+            fits |= _borrowed(wide, phase, fits.get(("moves", phase))) if kind == "matmul" else {}
     return replace(bare, fits=fits, notes=tuple(notes))
+
+
+def _borrowed(samples: list[Sample], phase: Phase, moves: Fit | None) -> dict[tuple[Kind, Phase], Fit]:
+    """Of matmuls that do not tell a bandwidth: their own latency and peak, with the bandwidth of what only moves."""
+    if moves is None:
+        return {}
+    with suppress(FitError):
+        return {("matmul", phase): replace(fit_side(samples, "flops"), bandwidth=moves.bandwidth)}
+    return {}
+
+
+_BOTH: tuple[Phase, ...] = ("forward", "backward")
+_WAYS: Mapping[Kind, Callable[[Iterable[Sample]], Fit]] = {
+    "moves": lambda samples: fit_side(samples, "bytes"),
+    "attention": lambda samples: fit_side(samples, "flops"),
+    "matmul": fit,
+}
+"""How each kind is fitted; what others borrow from comes first."""
 
 
 def kind_of(sample: Sample, known: Mapping[str, Operation]) -> Kind:
@@ -181,7 +197,7 @@ def predict(calibration: Calibration, model: Architecture, **sizes: int) -> Pred
     Raises `FitError` for a kind that was not timed, `SizeError` for sizes that do not divide.
     """
     ordered = sorted(uses(model.network), key=reading_position)
-    rows = (_row(calibration, model, use, phase, sizes) for use in ordered for phase in ("forward", "backward"))
+    rows = (_row(calibration, model, use, phase, sizes) for use in ordered for phase in _BOTH)
     return Prediction(tuple(row for row in rows if row is not None), model.sizes.get("n_layer", 1))
 
 
