@@ -35,9 +35,17 @@ def samples(lengths: tuple[int, ...], tiles: Tiles | None, noise: float = 0.01) 
                 flops, moved = times * 8 * n * d * d, times * 2 * (5 * n * d + 4 * d * d)
                 waste = float(tiles.waste(shapes(UP, of, axes))) if tiles else 1.0
                 seconds = LATENCY + max(flops * waste / PEAK, moved / BANDWIDTH)
-                yield Sample("up", "matmul", of, axes, flops, moved, (seconds * scatter,))
+                yield Sample("Feedforward/up", "matmul", of, axes, flops, moved, (seconds * scatter,))
             flops = times * 4 * n * n * 768
-            yield Sample("core", "flash", of, {"n_seq": n}, flops, 8 * n, ((LATENCY + flops / CORE_PEAK) * scatter,))
+            yield Sample(
+                "Attention: Mask/core",
+                "flash",
+                of,
+                {"n_seq": n},
+                flops,
+                8 * n,
+                ((LATENCY + flops / CORE_PEAK) * scatter,),
+            )
             moved = times * 4 * 768 * n
             yield Sample("act", "gelu", of, {"n_seq": n}, 0, moved, ((LATENCY + moved / BANDWIDTH) * scatter,))
 
@@ -48,6 +56,15 @@ def record(of: Iterator[Sample]) -> Record:
 
 def test_the_axes_that_the_samples_name_are_those_of_the_operation() -> None:
     assert {"seq", "d_in", "d_out"} <= set(UP.sizes)
+
+
+def test_shapes_follow_from_axes_and_from_symbols() -> None:
+    assert isinstance(UP, Contraction)
+    by_symbol = {"n_batch": 2, "n_seq": 16, "d_model": 768, "d_ff": 3072}
+    [forward] = shapes(UP, "forward", by_symbol)
+    assert (forward.batch, forward.rows, forward.columns, forward.depth) == (1, 32, 3072, 768)
+    assert shapes(UP, "backward", by_symbol) == (Shape(1, 32, 768, 3072), Shape(1, 768, 3072, 32))
+    assert shapes(UP, "forward", {"n_batch": 2}) == ()
 
 
 @pytest.mark.parametrize("tiles", [None, TILES])
@@ -61,7 +78,7 @@ def test_other_sizes_are_predicted(tiles: Tiles | None) -> None:
 
 def test_tiles_predict_what_a_fit_without_them_does_not() -> None:
     planted = record(samples((*SMALL, *LARGE), TILES))
-    held_out = [each for each in samples((150, 300, 700, 1100), TILES, 0.0) if each.operation == "up"]
+    held_out = [each for each in samples((150, 300, 700, 1100), TILES, 0.0) if each.operation == "Feedforward/up"]
     with_tiles, without = (calibrate(planted, MODEL.network, given) for given in (132, None))
     assert accuracy(held_out, with_tiles.seconds).median < 0.5 * accuracy(held_out, without.seconds).median
 
@@ -86,7 +103,7 @@ def test_a_network_takes_the_sum_of_its_operations() -> None:
 
 
 def test_what_was_not_timed_is_noted_and_refused() -> None:
-    only = record(each for each in samples((*SMALL, *LARGE), None) if each.operation == "up")
+    only = record(each for each in samples((*SMALL, *LARGE), None) if each.operation == "Feedforward/up")
     found = calibrate(only, MODEL.network)
     assert [note.split(":")[0] for note in found.notes] == [
         f"{kind}, {phase}" for kind in ("moves", "attention") for phase in ("forward", "backward")

@@ -31,7 +31,7 @@ from symflops.training.formats_known import number_format
 
 Kind = Literal["matmul", "attention", "moves"]
 CORE = "core"
-"""The operation of a sample that is a whole attention core."""
+"""The operation of a sample that is a whole attention core, maybe after the path of where it stands."""
 _SIDES = (64, 128, 256)
 _BETTER = 0.9
 """Tiles are taken where they leave at most this share of the error."""
@@ -107,13 +107,14 @@ class Accuracy:
 
 
 def calibrate(record: Record, network: Expr, processors: int | None = None) -> Calibration:
-    """The fits of a record whose samples are of a network's operations, by name.
+    """The fits of a record whose samples are of a network's operations, by name or by path.
 
     ``processors`` of the device lets tiles be fitted. A kind that the samples do not settle is noted and left out;
     matmuls that tell no bandwidth borrow that of what only moves.
     Raises `FitError` where nothing is left.
     """
-    known = {use.operation.name: use.operation for use in uses(network) if isinstance(use.operation, Contraction)}
+    products = [use for use in uses(network) if isinstance(use.operation, Contraction)]
+    known = {name: use.operation for use in products for name in (use.operation.name, use.path)}
     bare = Calibration(record.device, record.dtype, {}, None, known)
     found = _fitted(replace(bare, tiles=_tiles(record, known, processors)), record)
     if not found.fits:
@@ -170,7 +171,11 @@ def kind_of(sample: Sample, known: Mapping[str, Operation]) -> Kind:
     if not sample.flops:
         return "moves"
     of = known.get(sample.operation)
-    return "attention" if sample.operation == CORE or (of is not None and of.mask is not None) else "matmul"
+    return (
+        "attention"
+        if sample.operation.rpartition("/")[2] == CORE or (of is not None and of.mask is not None)
+        else "matmul"
+    )
 
 
 def _waste(sample: Sample, tiles: Tiles | None, known: Mapping[str, Operation]) -> Fraction:
