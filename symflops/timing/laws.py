@@ -2,7 +2,8 @@
 
 What is expected is never typed in: it is the slope or ratio of the closed form itself, at the sizes that were timed, by
 the side that bounds them under the best rates seen in the record. A law holds where the whole interval lies within a
-margin of that, departs where none of it does, and is undecided between.
+margin of that, departs where none of it does, and is undecided between. Samples that take so long that a launch no
+longer counts are judged alone, where they are enough; all are looked at for where the law departs.
 
 >>> from symflops.timing.samples import Record, Sample
 >>> samples = tuple(Sample("core", "flash", "forward", {"query": n}, 256 * n * n, 512 * n, (n * n / 1e12,))
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from statistics import geometric_mean
@@ -23,14 +25,15 @@ from typing import Literal
 
 from symflops.timing.fitted import Estimate, FitError
 from symflops.timing.samples import Record, Sample
-from symflops.timing.slopes import lines_of, named, ratio, slope
+from symflops.timing.slopes import Slope, lines_of, named, ratio, slope
 
 Verdict = Literal["holds", "departs", "undecided"]
 CAUSAL = " causal"
 """A kernel's name ends so where it leaves masked pairs out; its twin that computes all has the same name without."""
-SLOWER, LAUNCHES, PIECE, SHOWN = 1.25, 3.0, 64, 6
+SLOWER, LAUNCHES, CLEAR, PIECE, SHOWN = 1.25, 5.0, 10.0, 64, 6
 """A point departs from so many times slower than the best on; below so many of the shortest times seen it is launch
-bound; sizes that so many do not divide leave tiles partly empty; so many departures are shown."""
+bound, and from so many on a launch no longer counts; sizes beyond this that it does not divide leave tiles partly
+empty; so many departures are shown."""
 _CURVED = 1.5
 
 
@@ -142,7 +145,7 @@ def departures(samples: Iterable[Sample], top: Ceilings) -> tuple[Departure, ...
 def _why(sample: Sample, top: Ceilings) -> str:
     if sample.median < LAUNCHES * top.shortest:
         return "launch bound: near the shortest time seen"
-    uneven = [name for name, size in sample.sizes.items() if size % PIECE]
+    uneven = [name for name, size in sample.sizes.items() if size > PIECE and size % PIECE]
     return f"partial tiles: {PIECE} does not divide {', '.join(uneven)}" if uneven else ""
 
 
@@ -151,12 +154,17 @@ def _in_sizes(record: Record) -> Iterator[tuple[str, list[Sample], str, float]]:
     for name, samples in groups(record).items():
         for size in samples[0].sizes:
             having = [each for each in samples if size in each.sizes]
-            try:
+            with suppress(FitError):
                 flops = slope(having, size, lambda each: each.flops).value if having[0].flops else 0.0
-                slope(having, size)
-            except FitError:
-                continue
-            yield f"{', '.join(name)} in {size}", having, size, flops
+                yield f"{', '.join(name)} in {size}", having, size, flops
+
+
+def _judged(samples: list[Sample], size: str, top: Ceilings, of: Callable[[Sample], float]) -> tuple[float, Slope]:
+    """The slopes of what is expected and of the times, of samples that a launch is no part of where they are enough."""
+    clear = [each for each in samples if each.median >= CLEAR * top.shortest]
+    with suppress(FitError):
+        return slope(clear, size, of).value, slope(clear, size)
+    return slope(samples, size, of).value, slope(samples, size)
 
 
 def _doubling(record: Record) -> Iterator[Measured]:
@@ -164,15 +172,14 @@ def _doubling(record: Record) -> Iterator[Measured]:
     for subject, samples, size, flops in _in_sizes(record):
         if flops <= _CURVED:
             on_lines = [each for line in lines_of(samples, size) for each in line]
-            expected = slope(samples, size, top.work).value
-            yield Measured(subject, expected, slope(samples, size), departures(on_lines, top))
+            yield Measured(subject, *_judged(samples, size, top, top.work), departures(on_lines, top))
 
 
 def _quadratic(record: Record) -> Iterator[Measured]:
     top = ceilings(record)
     for subject, samples, size, flops in _in_sizes(record):
         if flops > _CURVED:
-            yield Measured(subject, flops, slope(samples, size), departures(samples, top))
+            yield Measured(subject, *_judged(samples, size, top, lambda each: each.flops), departures(samples, top))
 
 
 def _pairs(
@@ -180,16 +187,19 @@ def _pairs(
 ) -> Iterator[Measured]:
     """The ratio of each kernel to its twin, over all sizes that both were timed at."""
     known, found = {each.key: each for each in record.samples}, defaultdict(list)
+    shortest = ceilings(record).shortest
     for each in record.samples:
         other = known.get(twin(each))
         if other is not None and other is not each and of(other):
             found[named(each)].append((each, other))
     for name, pairs in found.items():
         if len(pairs) > 2:
-            expected = geometric_mean(of(one) / of(other) for one, other in pairs)
+            clear = [pair for pair in pairs if min(each.median for each in pair) >= CLEAR * shortest]
+            judged = clear if len(clear) > 2 else pairs
+            expected = geometric_mean(of(one) / of(other) for one, other in judged)
             factors = [(one, one.median / other.median / (of(one) / of(other))) for one, other in pairs]
             off = tuple(Departure(one.sizes, factor, "") for one, factor in factors if abs(factor - 1) > SLOWER - 1)
-            yield Measured(", ".join(name), expected, ratio([one.median / other.median for one, other in pairs]), off)
+            yield Measured(", ".join(name), expected, ratio([one.median / other.median for one, other in judged]), off)
 
 
 def _backward(record: Record) -> Iterator[Measured]:
