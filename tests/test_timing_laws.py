@@ -28,7 +28,7 @@ def kernels() -> Iterator[Sample]:
                 flops, moved = 2 * m * n * 4096, 2 * (m * 4096 + 4096 * n + m * n)
                 yield Sample("up", "matmul", phase, {"m": m, "n": n}, times * flops, times * moved, (1.0,))  # type: ignore[arg-type]
         for n in (2**20, 2**22, 2**24, 2**26):
-            yield Sample("act", "gelu", phase, {"n": n}, 0, times * 4 * n, (1.0,))  # type: ignore[arg-type]
+            yield Sample("act", "gelu", phase, {"n": n, "batch": 1}, 0, times * 4 * n, (1.0,))  # type: ignore[arg-type]
     for phase, flops in (("forward", 4), ("backward", 10)):
         for n in (1024, 2048, 4096, 8192, 16384, 32768):
             pairs = {"flash": n * n, "flash" + CAUSAL: n * (n + 1) // 2}

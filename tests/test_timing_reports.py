@@ -44,3 +44,10 @@ def test_the_page_names_laws_fits_and_notes() -> None:
         if (each["kind"], each["phase"]) == ("matmul", "forward")
     ]
     assert matmul["peak"]["low"] <= PEAK <= matmul["peak"]["high"]
+
+
+def test_a_busy_machine_is_noted() -> None:
+    wide = replace(TIMED.samples[0], seconds=(1e-6, 5e-6, 9e-6))
+    said = render_document(report(TIMED.with_sample(wide)), "text")
+    assert "1 of 70 samples spread by more than 25%" in said.replace("\n  ", " ")
+    assert "was the machine busy" not in render_document(report(TIMED), "text")

@@ -155,6 +155,7 @@ def _in_sizes(record: Record) -> Iterator[tuple[str, list[Sample], str, float]]:
         for size in samples[0].sizes:
             having = [each for each in samples if size in each.sizes]
             with suppress(FitError):
+                slope(having, size)  # refuses lines that are too few
                 flops = slope(having, size, lambda each: each.flops).value if having[0].flops else 0.0
                 yield f"{', '.join(name)} in {size}", having, size, flops
 
@@ -230,8 +231,8 @@ LAWS: tuple[HardwareLaw, ...] = (
     ),
     HardwareLaw(
         "quadratic",
-        r"t \propto n_{seq}^2",
-        "Attention's time goes with the square of the length, as its FLOPs do.",
+        r"f \propto n^2 \Rightarrow t \propto n^2",
+        "Where FLOPs go with the square of a size, the time does: attention's with the square of the length.",
         "Vaswani et al. 2017, table 1, arXiv:1706.03762",
         0.1,
         "slope",

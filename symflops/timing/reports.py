@@ -20,6 +20,9 @@ from symflops.timing.predicting import Calibration, Prediction
 from symflops.timing.samples import Record, Sample
 from symflops.training.hardware import Device
 
+UNSTEADY = 0.25
+"""A spread beyond this share of the median is said."""
+
 
 def report(record: Record, device: Device | None = None, calibration: Calibration | None = None) -> Document:
     """A record as a page; with shares of a device's data sheet and the fits of a calibration where they are given."""
@@ -127,8 +130,19 @@ def _calibration(of: Calibration) -> dict[str, Any]:
 
 def _notes(record: Record) -> Iterator[Block]:
     yield Heading("Measured with")
-    seen = [("date", record.date), *record.versions.items(), *(("", note) for note in record.notes)]
+    seen = [
+        ("date", record.date),
+        *record.versions.items(),
+        *(("", note) for note in (*record.notes, *_unsteady(record))),
+    ]
     yield Remarks(tuple(seen))
+
+
+def _unsteady(record: Record) -> Iterator[str]:
+    """Whether times scatter more than a quiet machine's."""
+    wide = sum(each.spread > UNSTEADY for each in record.samples)
+    if wide:
+        yield f"{wide} of {len(record.samples)} samples spread by more than {_share(UNSTEADY)}: was the machine busy?"
 
 
 def predicted(of: Prediction, device: str) -> Document:
