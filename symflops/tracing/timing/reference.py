@@ -34,11 +34,11 @@ def checked(task: Task, kernel: Kernel, operands: Operands) -> None:
     """Compare a kernel's result and gradients with float64. Raises `WrongKernel`."""
     wanted = [each for each, of in zip(operands, task.operands, strict=True) if of.wanted]
     result = kernel(*operands)
-    upstream = torch.randn_like(result) if wanted else None
-    grads = torch.autograd.grad(result, wanted, upstream) if wanted else ()
     _compare(f"{task.path}: {kernel.name}", result, expected(task, operands))
-    if upstream is None:
+    if not wanted:
         return
+    upstream = torch.randn_like(result)
+    grads = torch.autograd.grad(result, wanted, upstream, materialize_grads=True)
     wide = tuple(each.detach().double() if each.is_floating_point() else each for each in operands)
     leaves = [each.requires_grad_() for each, of in zip(wide, task.operands, strict=True) if of.wanted]
     for name, found, right in zip(
