@@ -226,6 +226,26 @@ def test_shares_and_bounds_are_against_the_peaks() -> None:
     assert Peaks(one.flops * 1e9, 1.0).bound(one.flops, one.bytes) == "memory"
 
 
+def test_a_whole_model_is_held_against_the_sum_of_its_operations(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["time", "--model", "gpt2", *ARGUMENTS, "--step", "--operation", "up", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = {(row["operation"], row["phase"]): row for row in found["rows"]}
+    model = small("gpt2")
+    for phase in ("forward", "backward"):
+        assert rows["whole model", phase]["flops"] == int(model.flops(1, 8, phase=phase).expr)  # type: ignore[arg-type]
+    assert rows["optimizer step", "forward"]["bytes"] == 7 * 4 * model.params()
+    step = found["totals"]["training step"]
+    assert step["flops"] == int(model.flops(1, 8, phase="training").expr)
+    whole = [row["seconds"] for (name, _), row in rows.items() if name in ("whole model", "optimizer step")]
+    assert step["seconds"] == pytest.approx(sum(whole)) and len(whole) == 3
+
+
+def test_a_whole_model_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", "llama3-405b", "--seq", "8", "--repeat", "1", "--operation", "norm_final", "--step"]
+    assert command(["time", *arguments]) == 2
+    assert "a step of llama3-405b takes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -31,6 +31,7 @@ _LONGEST = 10**9
     "--set", "changes", multiple=True, metavar="NAME=SIZE", help="Another size of the model, as d_model=1024."
 )
 @click.option("--repeat", default="20", metavar="N", help="Runs of each kernel (default 20).")
+@click.option("--step", is_flag=True, help="The whole model and a step of AdamW too.")
 @own.attention
 @click.option("--out", metavar="FILE", help="Write the record with all samples, after each operation.")
 @options.as_json
@@ -43,6 +44,7 @@ def time(
     seq: str | None,
     changes: Sequence[str],
     repeat: str,
+    step: bool,
     attention: Attention,
     out: str | None,
     as_json: bool,
@@ -58,7 +60,7 @@ def time(
     n_seq = None if seq is None else _bounded("--seq", seq, _LONGEST)
     keep = _keeping(out)
     try:
-        from symflops.tracing.timing import peaks, places, report, running
+        from symflops.tracing.timing import peaks, places, report, running, whole
         from symflops.tracing.timing import tasks as of
     except ModuleNotFoundError as error:
         raise SymflopsError(f"time needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
@@ -69,11 +71,17 @@ def time(
     where = places.place(device, dtype)
     model = architecture(name, attention)
     model = model.with_sizes(**options.assignments(changes)) if changes else model
-    tasks = of.named(of.tasks(model, n_batch, n_seq), operations)
+    length, every = model.length(n_seq), of.tasks(model, n_batch, n_seq)
+    tasks = of.named(every, operations)
     with stages() as stage:
         record = running.run(tasks, where, runs, keep, stage)
+        if step:
+            stage("whole model", 0, 1)
+            for sample in whole.whole(model, every, where, runs, n_batch, length):
+                record = record.with_sample(sample)
+            keep(record)
         best = peaks.measured(where, runs)
-    title = f"{model.name}, {n_batch} x {model.length(n_seq)} tokens, timed"
+    title = f"{model.name}, {n_batch} x {length} tokens, timed"
     found = report.Timed(title, tasks, record, best).document()
     click.echo(render_document(found, "json" if as_json else "text").rstrip())
     return 0

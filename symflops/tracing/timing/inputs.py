@@ -19,7 +19,8 @@ _SEED = 20
 _WIDE = 8
 _TEMPORARY = 4
 """Values of the result's size, or an operand's, that a formula run step by step, or its gradient, holds at once."""
-_CAN = Fraction(9, 10)
+CAN = Fraction(9, 10)
+"""The share of free memory that is taken at most."""
 
 
 def drawn(task: Task, where: Place, seed: int = _SEED) -> Operands:
@@ -64,6 +65,6 @@ def needed(task: Task, where: Place) -> int:
 def refuse(task: Task, where: Place) -> None:
     """Raises `SymflopsError` for a task that does not fit, before anything is allocated."""
     takes, free = needed(task, where), where.free
-    if takes > _CAN * free:
+    if takes > CAN * free:
         what = f"{task.path} takes {takes / 1e9:.3g} GB to time, and {where.device} has {free / 1e9:.3g} GB free"
         raise SymflopsError(f"{what}; give a smaller --batch or --seq, or name --operation")

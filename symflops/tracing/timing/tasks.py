@@ -122,14 +122,15 @@ class Task:
         if phase == "forward":
             return ceil(sum((each.bytes(element) for each in (*self._read, self.result)), Fraction(0)))
         written = sum((each.bytes(element) for each in self.operands if each.wanted), Fraction(0))
-        return ceil(self.result.bytes(element) + self._kept(element) + written)
+        return ceil(self.result.bytes(element) + self.kept(element) + written)
 
     @property
     def _read(self) -> tuple[Operand, ...]:
         """Of a table only the picked rows, which are as many as the result has."""
         return (self._index, self.result) if isinstance(self.operation, Lookup) else self.operands
 
-    def _kept(self, element: Fraction) -> Fraction:
+    def kept(self, element: Fraction) -> Fraction:
+        """Bytes that the backward pass reads besides the result's gradient: what was saved, and the weights."""
         if self.is_core:
             return sum((each.bytes(element) for each in (*self.operands, self.result)), Fraction(0))
         if isinstance(self.operation, Lookup):
