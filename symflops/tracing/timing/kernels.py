@@ -24,6 +24,7 @@ from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
 from symflops.masks import Full
 from symflops.operations import Contraction, Lookup
+from symflops.timing.laws import CAUSAL
 from symflops.tracing.timing.fused import fused
 from symflops.tracing.timing.tasks import Task
 
@@ -63,7 +64,8 @@ def kernels(task: Task, device: str) -> tuple[Kernel, ...]:
     Raises `NoKernel`.
     """
     if task.is_core:
-        return tuple(Kernel(name, partial(_core, task, each)) for name, each in BACKENDS[device].items())
+        left_out = CAUSAL if type(task.mask) is not Full else ""
+        return tuple(Kernel(name + left_out, partial(_core, task, each)) for name, each in BACKENDS[device].items())
     operation = task.operation
     if isinstance(operation, Elementwise):
         return (Kernel(*fused(operation)),)

@@ -213,6 +213,19 @@ def _core(block: str, members: Sequence[Task]) -> Task | None:
     return Task(f"{block}/{CORE}", (*again, mix), dict(sorted(symbols.items())), members[0].runs)
 
 
+def unmasked(task: Task) -> Task:
+    """The same core without a mask, the twin of one that leaves masked pairs out.
+
+    >>> from symflops.architectures import architecture
+    >>> [core] = named(tasks(architecture("gpt2", "flash"), 1, 8), ["core"])
+    >>> core.mask, unmasked(core).mask, core.flops("forward") == unmasked(core).flops("forward")
+    (Causal(8, 8), Full(8, 8), True)
+    """
+    masks = {each.operation.mask: Full(*each.operation.mask.args[:2]) for each in task.uses if each.operation.mask}
+    found = tuple(replace(each, operation=each.operation.xreplace(masks)) for each in task.uses)
+    return replace(task, uses=found)
+
+
 def _known(mask: AttendedPairs | None) -> bool:
     """Nothing masked, or causal with as many queries as keys, where both alignments are one."""
     return type(mask) is Full or (isinstance(mask, Causal) and not mask.extra and mask.n_query == mask.n_key)
