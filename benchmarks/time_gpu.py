@@ -23,11 +23,11 @@ from symflops.errors import SymflopsError
 from symflops.timing.fitted import FitError
 from symflops.timing.laws import judge
 from symflops.timing.predicting import accuracy, calibrate
-from symflops.timing.samples import Record, Sample
+from symflops.timing.samples import Record
 from symflops.tracing.timing.peaks import Peaks, measured
 from symflops.tracing.timing.places import Place, place
 from symflops.tracing.timing.running import run
-from symflops.tracing.timing.tasks import Task, tasks, unmasked
+from symflops.tracing.timing.tasks import tasks, unmasked
 from symflops.tracing.timing.whole import whole
 
 
@@ -139,12 +139,20 @@ def summary(grid: Record, other: Record, where: Place, best: Peaks) -> dict[str,
     both = replace(grid, samples=(*grid.samples, *other.samples))
     steps = [each for each in other.samples if each.operation == "whole model"]
     return {
-        "laws": [{**vars(each), "estimate": str(each.estimate), "departures": len(each.departures)}
-                 for each in judge(both)],
+        "laws": _laws(both),
         "off": _off(grid, other, where, best),
         "mfu": [{"sizes": dict(each.sizes), "phase": each.phase, "seconds": each.median,
                  "of_peak": each.flops / each.median / best.flops} for each in steps],
     }  # fmt: skip
+
+
+def _laws(record: Record) -> object:
+    """Every finding; or why they cannot be had: the record is there, and can be judged later."""
+    try:
+        found = judge(record)
+    except FitError as error:
+        return str(error)
+    return [{**vars(each), "estimate": str(each.estimate), "departures": len(each.departures)} for each in found]
 
 
 def _off(grid: Record, other: Record, where: Place, best: Peaks) -> dict[str, object]:
@@ -158,7 +166,11 @@ def _off(grid: Record, other: Record, where: Place, best: Peaks) -> dict[str, ob
         calibration = calibrate(grid, architecture("gpt2", "flash").network, _processors(where))
     except FitError as error:
         return {**found, "calibrated": str(error)}
-    return {**found, "calibrated": asdict(accuracy(shown, calibration.seconds)), "notes": list(calibration.notes)}
+    found["notes"] = list(calibration.notes)
+    try:
+        return {**found, "calibrated": asdict(accuracy(shown, calibration.seconds))}
+    except FitError as error:
+        return {**found, "calibrated": str(error)}
 
 
 def _processors(where: Place) -> int | None:
@@ -168,8 +180,6 @@ def _processors(where: Place) -> int | None:
 
     return int(torch.cuda.get_device_properties(where.device).multi_processor_count)
 
-
-__all__ = ["GRIDS", "Sample", "Shape", "Task", "main", "timed"]
 
 if __name__ == "__main__":
     sys.exit(main())
