@@ -20,6 +20,7 @@ from symflops.cli.identify import identify
 from symflops.cli.laws import laws
 from symflops.cli.plans import plan
 from symflops.cli.sweep import sweep
+from symflops.cli.time import time
 from symflops.cli.trace import trace
 from symflops.cli.verify import verify
 from symflops.errors import SymflopsError, UnknownName
@@ -40,7 +41,7 @@ def symflops() -> None:
     pass
 
 
-for command in (check, compare, derive, evaluate, explain, formats, identify, laws, plan, sweep, trace, verify):
+for command in (check, compare, derive, evaluate, explain, formats, identify, laws, plan, sweep, time, trace, verify):
     symflops.add_command(command)
 
 

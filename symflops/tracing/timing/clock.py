@@ -1,0 +1,75 @@
+"""The clock: seconds of every run of a kernel, after a warm-up, with cold caches.
+
+Before each run more bytes than the last cache holds are overwritten. On CUDA each run stands between two events, and
+the overwriting keeps the queue full, so that what is timed is the kernel and not its launch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from symflops.timing.samples import Phase
+from symflops.tracing.timing.inputs import Operands, drawn
+from symflops.tracing.timing.kernels import Kernel
+from symflops.tracing.timing.places import Place
+from symflops.tracing.timing.tasks import Task
+
+Call = Callable[[], Any]
+WARM = 3
+"""Runs of the warm-up."""
+
+
+def seconds(task: Task, kernel: Kernel, phase: Phase, where: Place, repeat: int) -> tuple[float, ...]:
+    """Seconds of ``repeat`` runs of a kernel, forward or backward."""
+    return timed(_call(task, kernel, phase, drawn(task, where)), where, repeat)
+
+
+def _call(task: Task, kernel: Kernel, phase: Phase, operands: Operands) -> Call:
+    if phase == "forward":
+        plain = [each.detach() for each in operands]
+        return lambda: kernel(*plain)
+    wanted = [each for each, of in zip(operands, task.operands, strict=True) if of.wanted]
+    result = kernel(*operands)
+    upstream = torch.randn_like(result)
+    return lambda: torch.autograd.grad(result, wanted, upstream, retain_graph=True)
+
+
+def timed(call: Call, where: Place, repeat: int) -> tuple[float, ...]:
+    """Seconds of ``repeat`` calls after a warm-up, each with cold caches."""
+    for _ in range(WARM):
+        call()
+    flush = torch.empty(where.flush, dtype=torch.int8, device=where.device)
+    run = _on_cuda if where.kind == "cuda" else _on_processor
+    return run(call, flush, repeat)
+
+
+def _on_processor(call: Call, flush: torch.Tensor, repeat: int) -> tuple[float, ...]:
+    found = []
+    for _ in range(repeat):
+        flush.zero_()
+        start = time.perf_counter_ns()
+        call()
+        found.append(max(1, time.perf_counter_ns() - start) / 1e9)
+    return tuple(found)
+
+
+def _on_cuda(call: Call, flush: torch.Tensor, repeat: int) -> tuple[float, ...]:
+    pairs = []
+    with torch.cuda.device(flush.device):
+        for _ in range(repeat):
+            flush.zero_()
+            pair = _event(), _event()
+            pair[0].record()
+            call()
+            pair[1].record()
+            pairs.append(pair)
+        torch.cuda.synchronize()
+    return tuple(max(1e-9, start.elapsed_time(end) / 1e3) for start, end in pairs)
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

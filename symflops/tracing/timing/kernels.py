@@ -1,0 +1,114 @@
+"""From an operation to the kernels that run it: matmuls, attention cores by backend, lookups, norms, activations.
+
+>>> from symflops.architectures import architecture
+>>> from symflops.tracing.timing.tasks import tasks
+>>> {task.operation.role: kernels(task, "cpu")[0].name for task in tasks(architecture("gpt2"), 1, 8)}["norm"]
+'layer_norm'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from symflops.declarations import Sentence
+from symflops.elementwise import Elementwise
+from symflops.errors import SymflopsError
+from symflops.masks import Full
+from symflops.operations import Contraction, Lookup
+from symflops.timing.laws import CAUSAL
+from symflops.tracing.timing.fused import fused
+from symflops.tracing.timing.tasks import Task
+
+Run = Callable[..., torch.Tensor]
+"""From the operands, in the task's order, to the result."""
+BACKENDS: Mapping[str, Mapping[str, SDPBackend]] = MappingProxyType(
+    {
+        "cpu": {"flash": SDPBackend.FLASH_ATTENTION},
+        "cuda": {
+            "flash": SDPBackend.FLASH_ATTENTION,
+            "efficient": SDPBackend.EFFICIENT_ATTENTION,
+            "cudnn": SDPBackend.CUDNN_ATTENTION,
+        },
+    }
+)
+"""The kernels of a whole attention core that store no scores, by kind of device."""
+
+
+class NoKernel(SymflopsError):
+    """An operation that no kernel here runs."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel by name, and how it is called."""
+
+    name: str
+    run: Run
+
+    def __call__(self, *operands: torch.Tensor) -> torch.Tensor:
+        return self.run(*operands)
+
+
+def kernels(task: Task, device: str) -> tuple[Kernel, ...]:
+    """The kernels of a task on a kind of device, ``cpu`` or ``cuda``: one, or one for each backend of attention.
+
+    Raises `NoKernel`.
+    """
+    if task.is_core:
+        left_out = CAUSAL if type(task.mask) is not Full else ""
+        return tuple(Kernel(name + left_out, partial(_core, task, each)) for name, each in BACKENDS[device].items())
+    operation = task.operation
+    if isinstance(operation, Elementwise):
+        return (Kernel(*fused(operation)),)
+    if isinstance(operation, Lookup):
+        return (Kernel("embedding", lambda table, index: functional.embedding(index, table)),)
+    if type(operation) is not Contraction:
+        raise NoKernel(f"{task.path}: a {type(operation).__name__} has no kernel here")
+    return (_contraction(operation.sentence),)
+
+
+def _contraction(sentence: Sentence) -> Kernel:
+    """One matmul of two matrices where a sentence is one as it stands, else batched matmuls by einsum."""
+    left, right = sentence.factors
+    if right.axes == (left.axes[-1], sentence.result.axes[-1]) and sentence.result.axes[:-1] == left.axes[:-1]:
+        return Kernel("addmm", _addmm) if sentence.added else Kernel("mm", _mm)
+    return Kernel("einsum", partial(_einsum, sentence))
+
+
+def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return torch.mm(left.reshape(-1, left.shape[-1]), right).reshape(*left.shape[:-1], right.shape[-1])
+
+
+def _addmm(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    flat = torch.addmm(bias, left.reshape(-1, left.shape[-1]), right)
+    return flat.reshape(*left.shape[:-1], right.shape[-1])
+
+
+def _einsum(sentence: Sentence, left: torch.Tensor, right: torch.Tensor, *added: torch.Tensor) -> torch.Tensor:
+    """Torch takes axes as numbers beside each tensor."""
+    numbers = {axis: number for number, axis in enumerate(sentence.axes)}
+    a, b, out = ([numbers[axis] for axis in each.axes] for each in (*sentence.factors, sentence.result))
+    found: torch.Tensor = torch.einsum(left, a, right, b, out)
+    for bias, value in zip(sentence.added, added, strict=True):
+        shape = [size if axis in bias.axes else 1 for axis, size in zip(sentence.result.axes, found.shape, strict=True)]
+        found = found + value.reshape(shape)
+    return found
+
+
+def _core(task: Task, backend: SDPBackend, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Queries are [batch kv_head group query d_head]; heads that share keys and values lie side by side."""
+    chosen: AbstractContextManager[Any] = sdpa_kernel(backend)
+    with chosen:
+        mixed = functional.scaled_dot_product_attention(
+            q.flatten(1, 2), k, v, is_causal=type(task.mask) is not Full, enable_gqa=q.shape[2] > 1
+        )
+    return mixed.reshape(*q.shape[:-1], v.shape[-1])

@@ -1,0 +1,231 @@
+"""What is timed: operations of a model at concrete sizes, with the FLOPs and bytes that their closed forms say.
+
+>>> from symflops.architectures import architecture
+>>> [up] = [each for each in tasks(architecture("gpt2"), 2, 16) if each.path == "Feedforward/up"]
+>>> up.sizes["d_out"], up.flops("forward") == 2 * 2 * 16 * 768 * 3072, up.symbols["n_seq"]
+(3072, True, 16)
+>>> up.flops("backward") // up.flops("forward"), up.runs
+(2, 12)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil, prod
+
+from sympy import Add, S
+
+from symflops.architectures import Architecture
+from symflops.conventions import TORCH
+from symflops.declarations import Tensor
+from symflops.derivation import reading_position
+from symflops.elementwise import Elementwise
+from symflops.errors import UnknownName
+from symflops.masks import AttendedPairs, Causal, Full
+from symflops.measures import priced
+from symflops.networks import Use, uses
+from symflops.operations import Lookup, Operation
+from symflops.timing.samples import Phase
+
+CORE = "core"
+"""The name of a whole attention core that runs as one kernel: scores, softmax and mix."""
+INDEX_BYTES = 8
+"""Bytes of the integer that picks a row: torch's default."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor that a kernel reads: its shape, whether it gets a gradient, and, of an index, below what it stays."""
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+    wanted: bool
+    below: int | None = None
+
+    def bytes(self, element: Fraction) -> Fraction:
+        """Bytes, with ``element`` of them for each number that is no index."""
+        return prod(self.shape) * (element if self.below is None else Fraction(INDEX_BYTES))
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One kernel's work: an operation, or the several of an attention core, with numbers for sizes.
+
+    ``symbols`` are the values of what the closed forms have symbols for; ``runs`` how often a network does it.
+    """
+
+    path: str
+    uses: tuple[Use, ...]
+    symbols: Mapping[str, int]
+    runs: int
+
+    @property
+    def operation(self) -> Operation:
+        """The operation; of a core its scores."""
+        return self.uses[0].operation
+
+    @property
+    def is_core(self) -> bool:
+        """Whether it is a whole attention core."""
+        return len(self.uses) > 1
+
+    @property
+    def mask(self) -> AttendedPairs | None:
+        """Which pairs are attended to."""
+        return self.operation.mask
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The size of each axis."""
+        return {axis: int(size) for use in self.uses for axis, size in use.operation.sizes.items()}
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        """What the kernel reads, in the order of the declaration; of a core queries, keys and values."""
+        if self.is_core:
+            mix = self.uses[-1].operation.sentence.operands[1]
+            return tuple(self._operand(each) for each in (*self.operation.sentence.operands, mix))
+        found = tuple(self._operand(each) for each in self.operation.sentence.operands)
+        return (*found, self._index) if isinstance(self.operation, Lookup) else found
+
+    @property
+    def result(self) -> Operand:
+        """What it writes."""
+        return self._operand(self.uses[-1].operation.sentence.result)
+
+    @property
+    def _index(self) -> Operand:
+        [table] = self.operation.sentence.operands
+        picked = tuple(axis for axis in self.operation.sentence.result.axes if axis not in table.axes)
+        rows = self.sizes[table.axes[0]]
+        return Operand(Tensor("index", picked), tuple(self.sizes[axis] for axis in picked), False, rows)
+
+    def _operand(self, tensor: Tensor) -> Operand:
+        shape = tuple(self.sizes[axis] for axis in tensor.axes)
+        return Operand(tensor, shape, tensor.name not in self.operation.constants)
+
+    def flops(self, phase: Phase) -> int:
+        """FLOPs of the matmuls as executed: 2 for each multiply-accumulate, masked pairs among them."""
+        return int(Add(*(priced(use, TORCH, phase) for use in self.uses)))
+
+    def has(self, phase: Phase) -> bool:
+        """Whether there is something to do: no operand may need a gradient."""
+        return phase == "forward" or any(each.wanted for each in self.operands)
+
+    def bytes(self, phase: Phase, element: Fraction) -> int:
+        """Bytes moved if everything is read once and written once.
+
+        Backward: the result's gradient, what was kept and the parameters are read, and the gradients written.
+        """
+        if phase == "forward":
+            return ceil(sum((each.bytes(element) for each in (*self._read, self.result)), Fraction(0)))
+        written = sum((each.bytes(element) for each in self.operands if each.wanted), Fraction(0))
+        return ceil(self.result.bytes(element) + self.kept(element) + written)
+
+    @property
+    def _read(self) -> tuple[Operand, ...]:
+        """Of a table only the picked rows, which are as many as the result has."""
+        return (self._index, self.result) if isinstance(self.operation, Lookup) else self.operands
+
+    def kept(self, element: Fraction) -> Fraction:
+        """Bytes that the backward pass reads besides the result's gradient: what was saved, and the weights."""
+        if self.is_core:
+            return sum((each.bytes(element) for each in (*self.operands, self.result)), Fraction(0))
+        if isinstance(self.operation, Lookup):
+            return self._index.bytes(element)
+        weights = sum(prod(each.shape) for each in self.operands if each.tensor.name == "weight")
+        return (weights + sum(int(size) for _, size in self.operation.saved)) * element
+
+
+def tasks(model: Architecture, n_batch: int = 1, n_seq: int | None = None) -> tuple[Task, ...]:
+    """The operations of a model at its sizes, in reading order.
+
+    Where the model's attention is ``flash``, a core of scores, plain softmax and mix is one task. Raises `SizeError`
+    for sizes that do not divide.
+    """
+    length = model.length(n_seq)
+    at = {"n_batch": n_batch, "n_seq": length}
+    found = [_task(model, use, at) for use in sorted(uses(model.of_length(length)), key=reading_position)]
+    return _together(_with_cores(found) if model.attention == "flash" else found)
+
+
+def _together(found: Iterable[Task]) -> tuple[Task, ...]:
+    """Tasks of one place and one size as one that runs as often as they do together, such as under two masks."""
+    known: dict[tuple[object, ...], Task] = {}
+    for task in found:
+        key = (task.path, tuple(sorted(task.sizes.items())))
+        runs = task.runs + (known[key].runs if key in known else 0)
+        known[key] = replace(task, runs=runs)
+    return tuple(known.values())
+
+
+def named(every: Sequence[Task], names: Iterable[str]) -> tuple[Task, ...]:
+    """The tasks of some names: whole paths, last parts, or roles such as ``qkv``; all where no name is given.
+
+    Raises `UnknownName`.
+    """
+    wanted = tuple(names)
+    known = {each: _names(each) for each in every}
+    for name in wanted:
+        if not any(name in of for of in known.values()):
+            raise UnknownName("operation", name, {task.path for task in every})
+    return tuple(task for task, of in known.items() if not wanted or of & set(wanted))
+
+
+def _names(task: Task) -> frozenset[str]:
+    return frozenset({task.path, task.path.rpartition("/")[2], task.operation.role})
+
+
+def _task(model: Architecture, use: Use, at: Mapping[str, int]) -> Task:
+    """A use once, in numbers; a recomputed one does not run again by itself."""
+    symbols = {each.name for size in use.operation.sizes.values() for each in size.free_symbols}
+    values = {name: size for name, size in {**model.sizes, **at}.items() if name in symbols}
+    once = Use(model.at(use.operation, **at), use.path)
+    return Task(use.path, (once,), dict(sorted(values.items())), int(model.at(S.Zero + use.runs, **at)))
+
+
+def _with_cores(found: Sequence[Task]) -> Iterable[Task]:
+    """The tasks, with each attention core that one kernel can do as one."""
+    blocks: dict[str, list[Task]] = {}
+    for task in found:
+        blocks.setdefault(task.path.rpartition("/")[0], []).append(task)
+    cores = {block: _core(block, members) for block, members in blocks.items()}
+    for task in found:
+        core = cores[task.path.rpartition("/")[0]]
+        if core is None:
+            yield task
+        elif task.operation.role == "scores":
+            yield core
+
+
+def _core(block: str, members: Sequence[Task]) -> Task | None:
+    """The core of a block, where it is scores, a plain softmax and mix under a mask that the kernels know."""
+    by_role = {task.operation.role: task for task in members}
+    if len(members) != 3 or list(by_role) != ["scores", "softmax", "mix"] or not _known(by_role["scores"].mask):
+        return None
+    if not isinstance(by_role["softmax"].operation, Elementwise) or by_role["softmax"].operation.sentence.parameters:
+        return None
+    scores, softmax, mix = (by_role[role].uses[0] for role in ("scores", "softmax", "mix"))
+    again = [Use(each.operation, each.path, reruns=S.One) for each in (scores, softmax)]
+    symbols = {name: size for task in members for name, size in task.symbols.items()}
+    return Task(f"{block}/{CORE}", (*again, mix), dict(sorted(symbols.items())), members[0].runs)
+
+
+def unmasked(task: Task) -> Task:
+    """The same core without a mask, the twin of one that leaves masked pairs out.
+
+    >>> from symflops.architectures import architecture
+    >>> [core] = named(tasks(architecture("gpt2", "flash"), 1, 8), ["core"])
+    >>> core.mask, unmasked(core).mask, core.flops("forward") == unmasked(core).flops("forward")
+    (Causal(8, 8), Full(8, 8), True)
+    """
+    masks = {each.operation.mask: Full(*each.operation.mask.args[:2]) for each in task.uses if each.operation.mask}
+    found = tuple(replace(each, operation=each.operation.xreplace(masks)) for each in task.uses)
+    return replace(task, uses=found)
+
+
+def _known(mask: AttendedPairs | None) -> bool:
+    """Nothing masked, or causal with as many queries as keys, where both alignments are one."""
+    return type(mask) is Full or (isinstance(mask, Causal) and not mask.extra and mask.n_query == mask.n_key)

@@ -1,0 +1,321 @@
+"""Operations as their kernels: each equals its declaration, its FLOPs are torch's, its time grows as it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+from symflops.architectures import Architecture, architecture
+from symflops.cli import run as command
+from symflops.errors import SymflopsError, UnknownName
+from symflops.masks import Causal
+from symflops.timing.samples import Record
+from symflops.tracing.timing import running
+from symflops.tracing.timing.clock import seconds
+from symflops.tracing.timing.inputs import drawn, needed, refuse
+from symflops.tracing.timing.kernels import Kernel, NoKernel, kernels
+from symflops.tracing.timing.peaks import Peaks
+from symflops.tracing.timing.places import Place, place
+from symflops.tracing.timing.reference import WrongKernel, checked
+from symflops.tracing.timing.report import Timed
+from symflops.tracing.timing.tasks import Task, named, tasks
+
+SMALL = {
+    "gpt2": {"d_model": 32, "n_head": 4, "n_vocab": 50},
+    "llama3-8b": {"d_model": 64, "n_head": 4, "n_kv_head": 2, "d_ff": 96, "n_vocab": 50},
+    "mixtral-8x7b": {"d_model": 64, "n_head": 4, "n_kv_head": 2, "d_ff": 96, "n_vocab": 50},
+    "gemma2-2b": {"d_model": 64, "n_head": 4, "n_kv_head": 2, "d_ff": 96, "n_vocab": 50},
+}
+ARGUMENTS = ["--seq", "8", "--repeat", "2", "--set", "d_model=32", "--set", "n_head=4", "--set", "n_vocab=50"]
+CPU = place("cpu", "fp32")
+
+
+def small(name: str, attention: str = "flash") -> Architecture:
+    return architecture(name, attention).with_sizes(**SMALL[name])  # type: ignore[arg-type]
+
+
+def only(model: Architecture, name: str, n_batch: int = 1, n_seq: int = 8) -> Task:
+    [found] = named(tasks(model, n_batch, n_seq), [name])
+    return found
+
+
+@pytest.mark.parametrize("form", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("attention", ["eager", "flash"])
+@pytest.mark.parametrize("name", SMALL)
+def test_every_kernel_and_gradient_equals_the_declaration_in_float64(name: str, attention: str, form: str) -> None:
+    where = place("cpu", form)
+    found = tasks(small(name, attention), 2, 8)
+    assert len(found) >= 14
+    for task in found:
+        for kernel in kernels(task, "cpu"):
+            checked(task, kernel, drawn(task, where))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_flops_of_every_operation_are_those_that_torch_counts(name: str) -> None:
+    counted = 0
+    for task in tasks(small(name, "eager"), 2, 8):
+        [kernel] = kernels(task, "cpu")
+        operands = drawn(task, CPU)
+        with FlopCounterMode(display=False) as forward:
+            result = kernel(*operands)
+        assert forward.get_total_flops() == task.flops("forward"), task.path
+        if task.has("backward"):
+            wanted = [each for each in operands if each.requires_grad]
+            with FlopCounterMode(display=False) as backward:
+                torch.autograd.grad(result, wanted, torch.randn_like(result))
+            assert backward.get_total_flops() == task.flops("backward"), task.path
+            counted += backward.get_total_flops() > 0
+    assert counted >= 6
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama3-8b"])
+def test_the_flops_of_an_attention_core_are_those_of_torchs_formula(name: str) -> None:
+    task = only(small(name), "core", 2, 16)
+    q, k, v = ([each.shape[0], each.shape[1:-2], *each.shape[-2:]] for each in task.operands)
+    shapes = [[each[0], torch.Size(each[1]).numel(), *each[2:]] for each in (q, k, v)]
+    every = [[shape[0], shapes[0][1], *shape[2:]] for shape in shapes]  # heads that share keys have their own in it
+    assert task.flops("forward") == sdpa_flop_count(*every)
+    assert task.flops("backward") == sdpa_backward_flop_count(every[0], *every)
+    assert 2 * task.flops("backward") == 5 * task.flops("forward")
+
+
+def _planted() -> list[tuple[str, Callable[..., torch.Tensor]]]:
+    return [
+        ("up", lambda x, weight, bias: x @ weight),
+        ("up", lambda x, weight, bias: (x @ weight + bias).detach() + 0 * (x @ weight + bias)),
+        ("up", lambda x, weight, bias: x @ weight.to(torch.bfloat16).float() + bias),
+        ("up", lambda x, weight, bias: (x @ weight + bias)[:, :-1]),
+        ("norm_final", lambda x, weight, bias: torch.nn.functional.layer_norm(x, weight.shape, weight, bias, 0.01)),
+        ("act", torch.nn.functional.gelu),
+        ("token", lambda table, index: torch.nn.functional.embedding((index + 1) % len(table), table)),
+        ("core", lambda q, k, v: _attended(q, k, v, causal=False)),
+    ]
+
+
+def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, causal: bool) -> torch.Tensor:
+    found = torch.nn.functional.scaled_dot_product_attention(q.flatten(1, 2), k, v, is_causal=causal)
+    return found.reshape(q.shape)
+
+
+@pytest.mark.parametrize("number", range(len(_planted())))
+def test_a_wrong_kernel_is_refused(number: int) -> None:
+    name, wrong = _planted()[number]
+    task = only(small("gpt2"), name, 2, 16)
+    with pytest.raises(WrongKernel, match=r"planted.*(off float64|has the shape)"):
+        checked(task, Kernel("planted", wrong), drawn(task, CPU))
+
+
+def test_heads_that_share_keys_lie_side_by_side() -> None:
+    task = only(small("llama3-8b"), "core", 2, 16)
+
+    def swapped(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return kernels(task, "cpu")[0](q, k.flip(1), v.flip(1))
+
+    checked(task, kernels(task, "cpu")[0], drawn(task, CPU))
+    with pytest.raises(WrongKernel):
+        checked(task, Kernel("swapped", swapped), drawn(task, CPU))
+
+
+def test_a_core_is_one_kernel_where_kernels_know_its_mask_and_softmax() -> None:
+    def paths(name: str) -> set[str]:
+        return {task.path.rpartition("/")[2] for task in tasks(small(name), 1, 8)}
+
+    assert "core" in paths("gpt2") and not {"scores", "softmax", "mix"} & paths("gpt2")
+    assert "core" not in paths("gemma2-2b") and {"scores", "softcap", "softmax", "mix"} <= paths("gemma2-2b")
+    assert isinstance(only(small("gpt2"), "core").mask, Causal)
+
+
+def test_what_no_kernel_runs_is_named_and_not_timed() -> None:
+    mamba = architecture("mamba-130m").with_sizes(d_model=16, n_vocab=20)
+    task = only(mamba, "State space: Convolution/convolution")
+    with pytest.raises(NoKernel):
+        kernels(task, "cpu")
+    record = running.run([task], CPU, 2)
+    assert record.samples == () and any("a Convolution has no kernel" in note for note in record.notes)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a busy machine take a time slice each, whatever they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_matmul_at_doubled_sizes_takes_longer_as_its_closed_form_says() -> None:
+    """Judged on ratios of the fastest runs, generously: 8 times the FLOPs take between 3 and 20 times as long."""
+    gpt2 = architecture("gpt2")
+    at = [only(gpt2.with_sizes(d_model=size, n_head=4), "up", 1, size) for size in (256, 512)]
+    assert at[1].flops("forward") == 8 * at[0].flops("forward")
+    for phase in ("forward", "backward"):
+        times = [min(seconds(task, kernels(task, "cpu")[0], phase, CPU, 15)) for task in at]  # type: ignore[arg-type]
+        assert 3 < times[1] / times[0] < 20
+
+
+def test_bytes_are_those_of_the_tensors_that_are_there() -> None:
+    for name in ("up", "norm_final", "act", "core"):
+        task = only(small("gpt2"), name, 2, 16)
+        operands = drawn(task, CPU)
+        result = kernels(task, "cpu")[0](*operands)
+        assert task.bytes("forward", CPU.element) == sum(each.nbytes for each in (*operands, result))
+    token = only(small("gpt2"), "token", 2, 16)
+    index = drawn(token, CPU)[1]
+    assert token.bytes("forward", CPU.element) == index.nbytes + 2 * (2 * 16 * 32 * 4)
+
+
+def test_what_does_not_fit_is_refused_before_it_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    huge = only(architecture("gpt2"), "logits", 10**6, 1024)
+    assert needed(huge, CPU) > 10**13
+    with pytest.raises(SymflopsError, match=r"logits takes .* GB to time, and cpu has .*--batch"):
+        refuse(huge, CPU)
+    monkeypatch.setattr(running, "drawn", lambda *_: pytest.fail("allocated"))
+    with pytest.raises(SymflopsError, match="GB"):
+        running.run([only(small("gpt2"), "up"), huge], CPU, 2)
+
+
+def test_names_are_paths_last_parts_and_roles() -> None:
+    every = tasks(small("gpt2"), 1, 8)
+    assert {task.path for task in named(every, ["norm", "Feedforward/up"])} == {
+        "norm_attention", "norm_feedforward", "norm_final", "Feedforward/up",
+    }  # fmt: skip
+    with pytest.raises(UnknownName, match="unknown operation 'upp'"):
+        named(every, ["upp"])
+
+
+def test_an_interrupted_run_keeps_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place_of = tmp_path / "record.json"
+    real, seen = running.checked, []
+
+    def third_is_interrupted(task: Task, *rest: object) -> None:
+        seen.append(task.path)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        real(task, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(running, "checked", third_is_interrupted)
+    assert command(["time", "--model", "gpt2", *ARGUMENTS, "--out", str(place_of)]) == 2
+    kept = Record.read(place_of)
+    assert {sample.operation for sample in kept.samples} == set(seen[:2]) and len(kept.samples) == 4
+
+
+def test_the_command_reports_each_operation_and_writes_its_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "record.json"
+    assert command(["time", "--model", "gpt2", *ARGUMENTS, "--out", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    record = Record.read(out)
+    assert len(found["rows"]) == len(record.samples) == 2 * 15
+    for row in found["rows"]:
+        assert row["flops_per_second"] == pytest.approx(row["flops"] / row["seconds"])
+    model = small("gpt2")
+    assert found["totals"]["forward"]["flops"] == int(model.flops(1, 8).expr)
+    assert command(["time", "--model", "gpt2", *ARGUMENTS, "--operation", "up"]) == 0
+    assert "Feedforward/up" in capsys.readouterr().out
+
+
+def test_shares_and_bounds_are_against_the_peaks() -> None:
+    task = only(small("gpt2"), "up")
+    record = running.run([task], CPU, 2)
+    one = replace(record.samples[0], seconds=(1e-3,))
+    shown = Timed("", (task,), replace(record, samples=(one,)), Peaks(one.flops * 2000.0, one.bytes * 1e9)).as_json()
+    assert shown["rows"][0]["of_peak"] == pytest.approx(0.5) and shown["rows"][0]["bound"] == "compute"
+    assert shown["rows"][0]["of_roof"] == pytest.approx(0.5)
+    assert shown["totals"]["forward"]["seconds"] == pytest.approx(12e-3)
+    assert Peaks(one.flops * 1e9, 1.0).bound(one.flops, one.bytes) == "memory"
+
+
+def test_a_whole_model_is_held_against_the_sum_of_its_operations(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["time", "--model", "gpt2", *ARGUMENTS, "--step", "--operation", "up", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = {(row["operation"], row["phase"]): row for row in found["rows"]}
+    model = small("gpt2")
+    for phase in ("forward", "backward"):
+        assert rows["whole model", phase]["flops"] == int(model.flops(1, 8, phase=phase).expr)  # type: ignore[arg-type]
+    assert rows["optimizer step", "forward"]["bytes"] == 7 * 4 * model.params()
+    step = found["totals"]["training step"]
+    assert step["flops"] == int(model.flops(1, 8, phase="training").expr)
+    whole = [row["seconds"] for (name, _), row in rows.items() if name in ("whole model", "optimizer step")]
+    assert step["seconds"] == pytest.approx(sum(whole)) and len(whole) == 3
+
+
+def test_a_whole_model_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", "llama3-405b", "--seq", "8", "--repeat", "1", "--operation", "norm_final", "--step"]
+    assert command(["time", *arguments]) == 2
+    assert "a step of llama3-405b takes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "needs --model"),
+        (["--model", "gpt2", "--device", "tpu"], "unknown device to time on 'tpu'"),
+        (["--model", "gpt2", "--device", "cuda:999"], "no device cuda:999"),
+        (["--model", "gpt2", "--device", "cuda:x"], "unknown device to time on 'cuda:x'"),
+        (["--model", "gpt2", "--dtype", "fp8"], "unknown number format to time"),
+        (["--model", "gpt2", "--dtype", "bf61"], "unknown number format 'bf61'"),
+        (["--model", "gpt2", "--operation", "qkw"], "unknown operation 'qkw'"),
+        (["--model", "gpt2", "--repeat", "0"], "--repeat is '0'"),
+        (["--model", "gpt2", "--repeat", "100000"], "at most 10000"),
+        (["--model", "gpt2", "--batch", "1000000"], "GB to time"),
+        (["--model", "gpt2", "--batch", "9" * 900], "at most"),
+        (["--model", "gpt2", "--out", "/nowhere/record.json"], "--out is"),
+        (["--model", "gpt9"], "unknown model 'gpt9'"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["time", *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown and shown.count("\n") == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", ["bf16", "fp16", "fp32"])
+@pytest.mark.parametrize("name", SMALL)
+def test_every_kernel_of_a_gpu_equals_the_declaration(name: str, form: str) -> None:
+    where: Place = place("cuda", form)
+    record = running.run(tasks(small(name), 2, 64), where, 3)
+    assert len(record.samples) >= 28
+
+
+@pytest.mark.gpu
+def test_the_memory_that_a_gpu_takes_is_at_most_what_was_said() -> None:
+    where = place("cuda", "bf16")
+    for task in tasks(architecture("gpt2", "flash"), 2, 512):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        running.run([task], where, 2)
+        assert torch.cuda.max_memory_allocated() - before <= needed(task, where), task.path
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_flash_attention_backward_takes_longer_than_forward_where_there_is_work() -> None:
+    task = only(architecture("gpt2", "flash"), "core", 1, 512)
+    [kernel] = kernels(task, "cpu")
+    measure = partial(seconds, task, kernel, where=CPU, repeat=9)
+    assert 1 < min(measure("backward")) / min(measure("forward")) < 8
+
+
+@pytest.mark.slow
+def test_the_script_of_a_gpu_machine_runs_through_on_a_processor(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "time_gpu.py"
+    options = ["--device", "cpu", "--dtype", "fp32", "--grid", "tiny", "--repeat", "2", "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, str(script), *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["off"]["roofline"]["points"] == 32 and len(found["mfu"]) == 2
+    records = [Record.read(path) for path in tmp_path.iterdir() if path.stem.endswith(("-grid", "-other"))]
+    assert sorted(len(record.samples) for record in records) == [35, 256]
