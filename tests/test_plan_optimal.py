@@ -242,7 +242,7 @@ def test_the_command_for_readers(capsys: pytest.CaptureFixture[str]) -> None:
         (("--days", "3"), "give --device and --count and --mfu too"),
         (("--flops", "1e21", "--count", "8"), "give --device and --mfu too"),
         (("--flops", "1e21", "--law", "chinchila-1"), "did you mean 'chinchilla-1'"),
-        (("--flops", "1e300"), "from 1 to 1e\\+40"),
+        (("--flops", "1e300"), "give a positive number up to 1e40"),
         (("--params", "0.5"), "from 1 to 1e\\+40"),
         (("--flops", "1e21", "--days", "3", "--device", "h100", "--count", "8", "--mfu", "0.4"), "leave one of them"),
         (("--days", "3", "--device", "h100", "--count", "8", "--mfu", "1.4"), "at most 1"),
