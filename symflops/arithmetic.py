@@ -146,7 +146,7 @@ def _exponential(number: Value) -> Value:
 def _root(number: Value) -> Value:
     root = sympy.sqrt(Rational(number)) if isinstance(number, Fraction) and number.numerator < 2**60 else None
     if root is not None and root.is_Rational:
-        return Fraction(int(root.p), int(root.q))
+        return fraction(root)
     return _power(number, Fraction(1, 2))
 
 
@@ -209,8 +209,17 @@ def _raised(base: Expr, exponent: Expr) -> Expr:
     return Rational(number.numerator, number.denominator) if isinstance(number, Fraction) else base**exponent
 
 
+def fraction(number: Expr) -> Fraction:
+    """A rational number of sympy's as a fraction.
+
+    >>> fraction(Rational(6, 4))
+    Fraction(3, 2)
+    """
+    return Fraction(int(number.p), int(number.q))
+
+
 def _fraction(number: Expr) -> Value:
-    return Fraction(int(number.p), int(number.q)) if number.is_Rational else _CONTEXT.mpf(str(number.evalf(DIGITS)))
+    return fraction(number) if number.is_Rational else _CONTEXT.mpf(str(number.evalf(DIGITS)))
 
 
 _SYMBOLIC: Mapping[str, Callable[..., Expr]] = {

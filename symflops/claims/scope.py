@@ -23,7 +23,7 @@ from itertools import product
 
 from sympy import Expr, Rational
 
-from symflops.arithmetic import Value, as_expression, inexact, value
+from symflops.arithmetic import Value, as_expression, fraction, inexact, value
 from symflops.claims.figures import Figure
 from symflops.claims.models import PRICED, Network, measure, network_of
 from symflops.claims.table import EMPTY, Row, Table
@@ -120,7 +120,7 @@ class Scope:
         )
         if not exact.is_Rational:
             raise SizeError(f"{model}.{rest} is {exact} in this row, which is no number")
-        return Fraction(int(exact.p), int(exact.q))
+        return fraction(exact)
 
     def _size(self, model: str, size: str, choose: Callable[[str, Figure], Value], own: str, depth: int) -> Fraction:
         """A size of a model: as the file says, by the notation's letter, by its own name, of the named model."""

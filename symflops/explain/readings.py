@@ -23,6 +23,7 @@ from itertools import chain, product
 
 from sympy import Add, Expr, Integer, Rational, S, expand, primerange
 
+from symflops.arithmetic import fraction
 from symflops.conventions import ALL_OPERATIONS, EXACT, TORCH, Convention, Price
 from symflops.explain.quantities import QUANTITIES, TOKENS
 from symflops.measures import Phase, priced
@@ -200,4 +201,4 @@ def multiple(form: Expr, basis: Expr) -> Fraction | None:
     found = S(form.xreplace(at).doit()) / S(basis.xreplace(at).doit())
     if not isinstance(found, Rational) or not equal(form, found * basis):
         return None
-    return Fraction(int(found.p), int(found.q))
+    return fraction(found)

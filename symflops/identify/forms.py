@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from sympy import Expr, Integer, Mul, expand
 
+from symflops.arithmetic import fraction
 from symflops.errors import SymflopsError
 from symflops.identify.polynomials import Polynomial, plus, power, times
 from symflops.notation import TERMS, symbol
@@ -39,7 +40,7 @@ def as_products(form: Expr) -> Products:
     Raises `NotPolynomial` for anything but whole powers of sizes.
     """
     terms = expand(form).as_coefficients_dict()
-    return tuple((Fraction(int(value.p), int(value.q)), _powers(term)) for term, value in terms.items() if value != 0)
+    return tuple((fraction(value), _powers(term)) for term, value in terms.items() if value != 0)
 
 
 def _powers(term: Expr) -> tuple[tuple[str, int], ...]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from sympy import Expr
 
+from symflops.arithmetic import fraction
 from symflops.conventions import CONVENTIONS, Convention
 from symflops.elementwise import Elementwise
 from symflops.identify.choices import Option, Passes, Priced, Pricing
@@ -68,4 +69,4 @@ def _priced(use: Use, prices: Convention, factors: Mapping[str, Fraction]) -> It
     for kind, pass_, amount in use_work(use, tuple(factors)):
         price = prices.price(kind, pass_, use.operation.role)
         if price and amount != 0:
-            yield Fraction(int(price.p), int(price.q)) * factors[pass_], prices.count_pairs(amount)
+            yield fraction(price) * factors[pass_], prices.count_pairs(amount)

@@ -19,6 +19,7 @@ from fractions import Fraction
 from sympy import Add, Expr, Integer, Symbol, expand
 
 from symflops.architectures import Architecture
+from symflops.arithmetic import fraction
 from symflops.conventions import TORCH
 from symflops.derivation import Section
 from symflops.measures import flops, params
@@ -112,7 +113,7 @@ def _at(asked: Serving, form: Expr, batch: int, tokens: int) -> Fraction:
     """A form of a step at so many tokens in the cache, its own among them, or of a prefill of so many."""
     lengths = {"n_past": max(tokens - 1, 1), "n_seq": tokens} if form.has(n_past) else {"n_seq": tokens}
     found = asked.model.at(form, n_batch=batch, **lengths)
-    return Fraction(int(found.p), int(found.q))
+    return fraction(found)
 
 
 def _largest(asked: Serving, forms: Forms) -> int:

@@ -17,6 +17,7 @@ from fractions import Fraction
 from sympy import Expr, Rational, Symbol
 
 from symflops.architectures import Architecture
+from symflops.arithmetic import fraction
 from symflops.layers.linear import linear
 from symflops.notation import d_ff, d_model, n_device, n_param
 from symflops.plans.memory import Holding, held
@@ -75,7 +76,7 @@ def bytes_per_parameter(asked: Room) -> Expr:
 
 def _counted(asked: Room) -> Plan:
     each = bytes_per_parameter(asked)
-    value = number(Fraction(asked.count * asked.device.needs("memory")) / Fraction(int(each.p), int(each.q)))
+    value = number(Fraction(asked.count * asked.device.needs("memory")) / fraction(each))
     form = MEMORY * n_device / each
     state = model_state(linear("weight", d_model, d_ff, "feedforward"), asked.optimizer, asked.precision)
     scaling = (kept for kept in state.kept if kept.per == "parameter")

@@ -21,6 +21,7 @@ from typing import Any
 from sympy import Integer
 
 from symflops.architectures import Architecture
+from symflops.arithmetic import fraction
 from symflops.conventions import Convention, Price
 from symflops.derivation import Section
 from symflops.documents import Table
@@ -270,7 +271,7 @@ def _results(asked: Sharing, found: Planned, forms: Staged) -> Iterator[Quantity
 def _mfu(asked: Sharing, found: Planned) -> Fraction:
     """The model's FLOPs over what the devices could do in the least time of a step."""
     work = asked.model.flops(asked.batch, asked.seq, "exact", "training").expr
-    return Fraction(int(work.p), int(work.q)) / (asked.count * cluster(asked).peak * found.bound.seconds)
+    return fraction(work) / (asked.count * cluster(asked).peak * found.bound.seconds)
 
 
 def _row(asked: Sharing, each: Planned) -> tuple[str, ...]:

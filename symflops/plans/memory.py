@@ -20,6 +20,7 @@ from fractions import Fraction
 from sympy import Add, Expr, S, Symbol, expand
 
 from symflops.architectures import Architecture
+from symflops.arithmetic import fraction
 from symflops.derivation import Section
 from symflops.documents import Table
 from symflops.errors import UnknownName
@@ -144,7 +145,7 @@ def _total(forms: Mapping[str, Expr]) -> Expr:
 def _at(asked: Holding, form: Expr, batch: int | None = None) -> Fraction:
     sizes = {"n_batch": asked.batch if batch is None else batch, "n_device": asked.count}
     found = asked.model.at(form, n_seq=asked.model.length(asked.seq), **sizes)
-    return Fraction(int(found.p), int(found.q))
+    return fraction(found)
 
 
 def _largest(asked: Holding, forms: Mapping[str, Expr]) -> int:

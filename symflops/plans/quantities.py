@@ -12,6 +12,7 @@ from typing import Any
 
 from sympy import Expr, Rational, Symbol
 
+from symflops.arithmetic import fraction
 from symflops.claims.shown import plain, scientific
 
 Number = int | Fraction
@@ -63,7 +64,7 @@ class Quantity:
 
 def number(value: Any) -> Number:
     """A sympy number or a fraction as an integer where it is one."""
-    found = Fraction(int(value.p), int(value.q)) if isinstance(value, Rational) else Fraction(value)
+    found = fraction(value) if isinstance(value, Rational) else Fraction(value)
     return int(found) if found.denominator == 1 else found
 
 

@@ -16,6 +16,7 @@ from fractions import Fraction
 
 from sympy import Expr, Rational, Symbol, solve
 
+from symflops.arithmetic import fraction
 from symflops.errors import SymflopsError
 
 
@@ -60,7 +61,7 @@ class Solved:
 def at(form: Expr, values: Mapping[Symbol, Fraction]) -> Fraction:
     """A closed form at exact values."""
     found = form.xreplace({name: Rational(value.numerator, value.denominator) for name, value in values.items()})
-    return Fraction(int(found.p), int(found.q))
+    return fraction(found)
 
 
 def solved(relations: tuple[Relation, ...], known: Mapping[Symbol, Fraction]) -> Solved:

@@ -19,6 +19,7 @@ from math import ceil
 from sympy import Expr, Symbol
 
 from symflops.architectures import Architecture
+from symflops.arithmetic import fraction
 from symflops.conventions import TORCH, Convention
 from symflops.notation import n_device, n_param, n_token
 from symflops.plans.memory import beyond
@@ -99,7 +100,7 @@ def _known(asked: Training) -> dict[Symbol, Fraction]:
 def _per_token(model: Architecture, seq: int | None, chosen: Convention) -> Fraction:
     length = model.length(seq)
     total = model.flops(1, length, chosen, "training").expr
-    return Fraction(int(total.p), int(total.q)) / length
+    return fraction(total) / length
 
 
 def _relations(asked: Training) -> tuple[Relation, ...]:

@@ -8,6 +8,7 @@ from math import ceil
 
 from sympy import Expr, Rational, Symbol
 
+from symflops.arithmetic import fraction
 from symflops.conventions import TORCH
 from symflops.derivation import Section
 from symflops.documents import Prose
@@ -52,7 +53,7 @@ def state(asked: Training, found: Solved) -> Iterator[Quantity]:
         size = form.subs(n_param, Rational(ceil(found.values[n_param])))
     yield Quantity("model_state", "model state", number(size), "bytes", form)
     if asked.device is not None and asked.device.memory is not None:
-        least = ceil(Fraction(int(size.p), int(size.q)) / asked.device.memory)
+        least = ceil(fraction(size) / asked.device.memory)
         yield Quantity("least_devices", "devices that hold it, at least", least, "devices", form / Symbol("memory"))
 
 
@@ -67,7 +68,7 @@ def _hardware_share(asked: Training) -> Fraction:
     network = asked.recompute.recomputed(asked.model.of_length(length))
     run = asked.model.at(flops(network, TORCH, "training").expr, n_batch=1, n_seq=length)
     own = asked.model.flops(1, length, asked.convention, "training").expr
-    return Fraction(int(run.p), int(run.q)) / Fraction(int(own.p), int(own.q))
+    return fraction(run) / fraction(own)
 
 
 def operations(asked: Training) -> tuple[Row, ...]:

@@ -18,6 +18,7 @@ from typing import Literal
 from sympy import Add, Expr
 
 from symflops.architectures import Architecture
+from symflops.arithmetic import fraction
 from symflops.conventions import TORCH
 from symflops.derivation import reading_position
 from symflops.measures import priced
@@ -242,4 +243,4 @@ def moved_elements(use: Use, phase: Phase) -> Expr:
 
 def _at(model: Architecture, form: Expr, sizes: dict[str, int]) -> Fraction:
     found = model.at(Add(form), **sizes)
-    return Fraction(int(found.p), int(found.q))
+    return fraction(found)

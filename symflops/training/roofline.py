@@ -20,6 +20,7 @@ from typing import Literal
 from sympy import Expr, S
 
 from symflops.architectures import Architecture
+from symflops.arithmetic import fraction
 from symflops.conventions import TORCH
 from symflops.derivation import reading_position
 from symflops.documents import Table
@@ -85,7 +86,7 @@ def _row(
 
 def _at(model: Architecture, form: Expr, sizes: dict[str, int]) -> Fraction:
     found = model.at(form, **sizes)
-    return Fraction(int(found.p), int(found.q))
+    return fraction(found)
 
 
 def table(rows: Iterable[Row], devices: int = 1) -> Table:

@@ -20,6 +20,7 @@ from typing import Literal
 
 from sympy import Add, Expr, Integer, Rational, expand
 
+from symflops.arithmetic import fraction
 from symflops.conventions import ANY, ELEMENTARY, Convention, Price
 from symflops.laws.cost import MATMULS, ROLES, Case, Claims, CostError
 from symflops.laws.recomputing import CORE, recomputed, runs_again
@@ -194,7 +195,7 @@ def predicted(claims: Claims, case: Case) -> int | Fraction:
 def at(form: Expr, case: Case) -> int | Fraction:
     """A closed form at the sizes of a case."""
     value = case.model.at(form, n_batch=case.n_batch, n_seq=case.n_seq)
-    return _plain(Fraction(int(value.p), int(value.q)))
+    return _plain(fraction(value))
 
 
 def _plain(value: Fraction) -> int | Fraction:

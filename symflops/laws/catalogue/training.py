@@ -10,6 +10,7 @@ from math import gcd, lcm
 from sympy import Add, Expr, Integer, Rational, expand
 
 from symflops.architectures import Architecture
+from symflops.arithmetic import fraction
 from symflops.conventions import CONVENTIONS
 from symflops.laws.catalogue.algebra import in_domain
 from symflops.laws.catalogue.asking import Number, of_flops, on_tables, shared, steps, tested
@@ -73,7 +74,7 @@ def ask_multiple(cost: Cost, case: Case) -> Iterator[Instance]:
 
 def _unit(claims: Claims) -> Fraction:
     """What all prices of the phase are multiples of; one where there is none."""
-    prices = {Fraction(int(each.p), int(each.q)) for each in _prices(claims) if each}
+    prices = {fraction(each) for each in _prices(claims) if each}
     below = lcm(*(each.denominator for each in prices))
     return Fraction(gcd(*(int(each * below) for each in prices)) or below, below)
 

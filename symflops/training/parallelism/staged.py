@@ -15,6 +15,7 @@ from functools import lru_cache
 from sympy import Expr, Integer, S
 
 from symflops.architectures.architecture import Architecture
+from symflops.arithmetic import fraction
 from symflops.conventions import EXACT, Convention
 from symflops.notation import symbol
 from symflops.training.parallelism.bound import POLICIES, Policy
@@ -89,4 +90,4 @@ def number(form: Expr, values: dict[Expr, Expr]) -> Fraction:
     Fraction(2, 3)
     """
     found = form.xreplace(values) if isinstance(form, Expr) else Integer(form)
-    return Fraction(int(found.p), int(found.q))
+    return fraction(found)
