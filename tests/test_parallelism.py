@@ -101,7 +101,7 @@ def test_states_are_those_of_the_zero_paper(sharding: str, shared: list[str]) ->
     """Table 1's formulas, which `derivations.zero2020` derives of bytes for each parameter alone."""
     network = architecture("llama3-8b").network
     held = memory(network, Layout(data=n_data, sharding=sharding))
-    states = held.parameters + held.gradients + held.optimiser
+    states = held.parameters + held.gradients + held.optimizer
     assert expand(states - zero2020.stage(frozenset(shared)).subs(n_param, params(network))) == 0
     volume = Add(*(each.sent for each in messages(network, Layout(data=n_data, sharding=sharding))))
     paper = 2 * zero2020.sent(frozenset(shared)).subs(n_param, params(network))
@@ -224,4 +224,4 @@ def test_a_padded_chunk_is_no_less_than_an_even_part() -> None:
 def test_messages_are_values() -> None:
     one = Message("x", "send", "context", Integer(2), "forward", Integer(1), Integer(8))
     assert one.repeated(Integer(3)).bytes == 24 and one.sent == 8
-    assert MIXED.optimiser == 12 and set(SHARDINGS) == {"ddp", "zero1", "zero2", "zero3", "fsdp", "fsdp kept"}
+    assert MIXED.optimizer == 12 and set(SHARDINGS) == {"ddp", "zero1", "zero2", "zero3", "fsdp", "fsdp kept"}

@@ -47,7 +47,7 @@ def test_each_point_of_the_front_is_faster_than_all_that_hold_less() -> None:
 
 def test_bytes_for_each_parameter_are_those_of_the_precision() -> None:
     own = widths(replace(GPT2, precision=PRECISIONS["mixed-bf16-fp32-gradients"]))
-    assert (own.parameters, own.gradients, own.optimiser) == (2, 4, 12)
+    assert (own.parameters, own.gradients, own.optimizer) == (2, 4, 12)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_every_point_is_the_plan_of_its_layout() -> None:
         layout = Layout(data=data, tensor=tensor, micro=micro, sharding="zero3", sequence="split")
         alone = plan(LLAMA, Cluster(data * tensor, 8, 10**15, 10**15, 10**11, 10**10), layout, 64, 8192)
         assert row["device_bytes"] == alone.held
-        assert row["device_state_bytes"] == sum(alone.memory[each] for each in ("parameters", "gradients", "optimiser"))
+        assert row["device_state_bytes"] == sum(alone.memory[each] for each in ("parameters", "gradients", "optimizer"))
         assert row["device_sent_bytes"] == sum(alone.sent.values())
 
 

@@ -18,8 +18,7 @@ from sympy import Expr, Rational, Symbol
 
 from symflops.architectures import Architecture
 from symflops.arithmetic import fraction
-from symflops.layers.linear import linear
-from symflops.notation import d_ff, d_model, n_device, n_param
+from symflops.notation import n_device, n_param
 from symflops.plans.memory import Holding, held
 from symflops.plans.plan import Plan
 from symflops.plans.quantities import Quantity, number
@@ -29,7 +28,7 @@ from symflops.training.checkpoints import NONE, Scheme
 from symflops.training.hardware import Device
 from symflops.training.optimizers import Optimizer, optimizer
 from symflops.training.precision import Precision, precision
-from symflops.training.state import matrix_state, model_state
+from symflops.training.state import matrix_state
 
 MEMORY = Symbol("memory", positive=True)
 _MULTIPLE = 64
@@ -68,7 +67,7 @@ def bytes_per_parameter(asked: Room) -> Expr:
 
     Raises `PlanError` for an optimiser whose states depend on shapes.
     """
-    found = matrix_state(asked.optimizer, asked.precision)
+    found = matrix_state(asked.optimizer, asked.precision).per_parameter
     if not found.is_Rational:
         raise PlanError(f"the states of {asked.optimizer.name} depend on shapes; give a --model whose shape is scaled")
     return found
@@ -78,8 +77,7 @@ def _counted(asked: Room) -> Plan:
     each = bytes_per_parameter(asked)
     value = number(Fraction(asked.count * asked.device.needs("memory")) / fraction(each))
     form = MEMORY * n_device / each
-    state = model_state(linear("weight", d_model, d_ff, "feedforward"), asked.optimizer, asked.precision)
-    scaling = (kept for kept in state.kept if kept.per == "parameter")
+    scaling = (kept for kept in matrix_state(asked.optimizer, asked.precision).kept if kept.per == "parameter")
     parts = " + ".join(f"{Rational(kept.form.bytes_of(1))} ({kept.name})" for kept in scaling)
     params = Quantity("params", "largest model", number(int(value)), "parameters", form)
     return Plan(

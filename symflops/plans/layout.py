@@ -22,11 +22,9 @@ from sympy import Integer
 
 from symflops.architectures import Architecture
 from symflops.arithmetic import fraction
-from symflops.conventions import Convention, Price
 from symflops.derivation import Section
 from symflops.documents import Table
 from symflops.errors import UnknownName
-from symflops.notation import d_ff, d_model
 from symflops.plans.memory import activation_bytes
 from symflops.plans.plan import Plan, Point
 from symflops.plans.quantities import Quantity, number, shown
@@ -40,17 +38,8 @@ from symflops.training.parallelism import Plan as Planned
 from symflops.training.parallelism import plan as planned
 from symflops.training.parallelism.staged import Staged, figures, kind
 from symflops.training.precision import PRECISIONS, Precision
-from symflops.training.state import model_state
+from symflops.training.state import matrix_state
 
-RUN = Convention(
-    name="run",
-    title="matmuls that run, over attended pairs",
-    citation="symflops: as `exact`, and what is computed again is paid, because it takes time",
-    domain="any network whose masks are declared",
-    prices=(Price("mac", 2),),
-    pairs="exact",
-)
-"""What a device has to compute."""
 ACROSS = 50 * 10**9
 """Bytes a second that a device sends to other nodes, one way: one link of 400 Gbit/s each, as in NVIDIA's DGX H100."""
 NODE = 8
@@ -108,9 +97,7 @@ def widths(asked: Sharing) -> Widths:
 
     Raises `PlanError` for an optimiser whose states depend on shapes.
     """
-    from symflops.layers.linear import linear
-
-    state = model_state(linear("weight", d_model, d_ff, "feedforward"), asked.optimizer, asked.precision)
+    state = matrix_state(asked.optimizer, asked.precision)
     kept = [each for each in state.kept if each.per == "parameter"]
     parts = {part: sum(each.bytes for each in kept if each.part == part) / state.N for part in _PARTS}
     if not all(each.is_Rational for each in parts.values()):
@@ -120,8 +107,6 @@ def widths(asked: Sharing) -> Widths:
     return Widths(parts["parameters"], parts["gradients"], parts["optimizer"], element, element, gradient)
 
 
-_NAMES = {"optimiser": "optimizer"}
-"""What results call the parts of memory."""
 _PARTS = ("parameters", "gradients", "optimizer")
 
 
@@ -177,7 +162,7 @@ def front(asked: Sharing) -> Iterator[Point]:
 def _searched(asked: Sharing) -> Found:
     return best_layouts(
         asked.model, cluster(asked), asked.batch, asked.seq, asked.most, Choices(), widths(asked),
-        convention=RUN, overlap=asked.overlap, limit=asked.limit,
+        overlap=asked.overlap, limit=asked.limit,
     )  # fmt: skip
 
 
@@ -187,7 +172,7 @@ def single(asked: Sharing, layout: Layout) -> Plan:
     Raises `SizeError` for a layout that does not divide the model or use all devices.
     """
     found = planned(
-        asked.model, cluster(asked), layout, asked.batch, asked.seq, widths(asked), convention=RUN,
+        asked.model, cluster(asked), layout, asked.batch, asked.seq, widths(asked),
         overlap=asked.overlap,
     )  # fmt: skip
     forms = figures(asked.model, kind(layout), layout.stages[0], _setting(asked))
@@ -203,7 +188,7 @@ def single(asked: Sharing, layout: Layout) -> Plan:
         (f"a bound, not a forecast: work at the peak, links at full speed, {asked.overlap}",),
         (asked.device.source,),
         found.fits,
-        tuple(_NAMES.get(name, name) for name in found.memory),
+        tuple(found.memory),
         Quantity("memory", "memory of a device", cluster(asked).memory, "bytes"),
     )
 
@@ -240,14 +225,14 @@ def _chosen(asked: Sharing, layout: Layout) -> dict[str, str | int]:
 
 def _setting(asked: Sharing) -> Setting:
     """What layouts are judged under."""
-    return Setting(asked.batch, asked.seq, widths(asked), convention=RUN, policy=policy(asked.overlap))
+    return Setting(asked.batch, asked.seq, widths(asked), policy=policy(asked.overlap))
 
 
 def _steps(forms: Staged) -> Iterator[Step]:
     """The closed forms of a device of the first stage: what it holds, computes, and sends in a ring."""
     for name, form in forms.memory.parts.items():
         if form != 0:
-            yield Step(_NAMES.get(name, name), form, "bytes that a device of the first stage holds")
+            yield Step(name, form, "bytes that a device of the first stage holds")
     yield Step("work", forms.work, "its FLOPs of a step")
     for each in forms.messages:
         if each.sent != 0:
@@ -259,8 +244,7 @@ def _steps(forms: Staged) -> Iterator[Step]:
 def _results(asked: Sharing, found: Planned, forms: Staged) -> Iterator[Quantity]:
     for name, size in found.memory.items():
         if size:
-            called = _NAMES.get(name, name)
-            yield Quantity(called, called, number(size), "bytes", forms.memory.parts[name])
+            yield Quantity(name, name, number(size), "bytes", forms.memory.parts[name])
     yield Quantity("held", "memory of the fullest device", number(found.held), "bytes")
     yield Quantity("seconds", "step, at least", number(found.bound.seconds), "s")
     yield Quantity("mfu", "MFU, at most", number(_mfu(asked, found)), "1")

@@ -36,16 +36,10 @@ from symflops.training.loss import cross_entropy
 from symflops.training.loss import kept as kept_by_loss
 from symflops.training.optimizers import Optimizer
 from symflops.training.optimizers_known import OPTIMIZERS
+from symflops.training.parallelism.layouts import SHARDINGS
 from symflops.training.precision import Precision
 from symflops.training.state import ModelState, model_state
 
-SHARDED: Mapping[str, frozenset[str]] = {
-    "ddp": frozenset(),
-    "zero1": frozenset({"optimizer"}),
-    "zero2": frozenset({"optimizer", "gradients"}),
-    "zero3": frozenset({"optimizer", "gradients", "parameters"}),
-}
-"""Of which parts each device keeps its own share (Rajbhandari et al. 2020, arXiv:1910.02054); fsdp is zero3."""
 _ROWS = 12
 
 
@@ -119,12 +113,11 @@ def _share(asked: Holding, state: ModelState, part: str) -> Expr:
     return whole / n_device if part in shared_parts(asked.sharding) and asked.count > 1 else whole
 
 
-def shared_parts(sharding: str) -> frozenset[str]:
-    """The parts that a sharding shares. Raises `UnknownName` for another name."""
-    name = {"fsdp": "zero3"}.get(sharding, sharding)
-    if name not in SHARDED:
-        raise UnknownName("sharding", sharding, {*SHARDED, "fsdp"})
-    return SHARDED[name]
+def shared_parts(name: str) -> frozenset[str]:
+    """The parts of which each device keeps its own share. Raises `UnknownName` for another sharding."""
+    if name not in SHARDINGS:
+        raise UnknownName("sharding", name, SHARDINGS)
+    return SHARDINGS[name].shared
 
 
 def activation_bytes(scheme: Precision) -> Expr:

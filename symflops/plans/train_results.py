@@ -46,7 +46,7 @@ def state(asked: Training, found: Solved) -> Iterator[Quantity]:
         form = model_state(asked.model, asked.optimizer, asked.precision).bytes
         size = asked.model.at(form)
     else:
-        each = matrix_state(asked.optimizer, asked.precision)
+        each = matrix_state(asked.optimizer, asked.precision).per_parameter
         if not each.is_Rational or n_param not in found.values:
             return
         form = each * n_param

@@ -32,7 +32,7 @@ def held(network: Expr, widths: Widths = MIXED) -> Expr:
 def states(network: Expr) -> Expr:
     """Bytes of a device's share of parameters, gradients and optimiser states."""
     found = memory(network, LAYOUT)
-    return found.parameters + found.gradients + found.optimiser
+    return found.parameters + found.gradients + found.optimizer
 
 
 def sent(network: Expr) -> Expr:

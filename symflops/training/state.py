@@ -173,13 +173,13 @@ class ModelState(Page):
         return any(each.elements == whole for whole, _ in self._names()) and self._named(each.bytes) != each.bytes
 
 
-def matrix_state(optimiser: str | Optimizer = "adamw", scheme: str | Precision = "fp32") -> Expr:
-    """Bytes for each parameter of a matrix in a hidden layer: a number, or a closed form in its shape.
+def matrix_state(optimiser: str | Optimizer = "adamw", scheme: str | Precision = "fp32") -> ModelState:
+    """The state of a matrix in a hidden layer: for each parameter a number, or a closed form in its shape.
 
-    >>> matrix_state("adamw", "mixed-bf16"), matrix_state("lion", "bf16")
+    >>> matrix_state("adamw", "mixed-bf16").per_parameter, matrix_state("lion", "bf16").per_parameter
     (16, 6)
     """
-    return model_state(linear("weight", d_model, d_ff, "feedforward"), optimiser, scheme).per_parameter
+    return model_state(linear("weight", d_model, d_ff, "feedforward"), optimiser, scheme)
 
 
 def model_state(

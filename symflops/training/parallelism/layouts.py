@@ -45,7 +45,7 @@ Cut = Literal["rows", "flat"]
 class Sharding:
     """Who keeps what among devices that hold the same parameters, and when whole parameters are gathered.
 
-    ``shared`` are the parts of which each device keeps its own share: ``optimiser``, ``gradients``, ``parameters``.
+    ``shared`` are the parts of which each device keeps its own share: ``optimizer``, ``gradients``, ``parameters``.
     ``layers`` and ``rest`` say in which passes the parameters of layers, and all others, are gathered.
     """
 
@@ -59,12 +59,12 @@ class Sharding:
 
 _ZERO = "Rajbhandari et al. 2020, arXiv:1910.02054, section 5"
 _FSDP = "Zhao et al. 2023, arXiv:2304.11277; torch.distributed.fsdp.fully_shard"
-_ALL = frozenset({"optimiser", "gradients", "parameters"})
+_ALL = frozenset({"optimizer", "gradients", "parameters"})
 _BOTH = ("forward", "backward")
 _SHARDINGS = (
     Sharding("ddp", "Li et al. 2020, arXiv:2006.15704"),
-    Sharding("zero1", _ZERO, frozenset({"optimiser"}), layers=("step",), rest=("step",)),
-    Sharding("zero2", _ZERO, frozenset({"optimiser", "gradients"}), layers=("step",), rest=("step",)),
+    Sharding("zero1", _ZERO, frozenset({"optimizer"}), layers=("step",), rest=("step",)),
+    Sharding("zero2", _ZERO, frozenset({"optimizer", "gradients"}), layers=("step",), rest=("step",)),
     Sharding("zero3", _ZERO, _ALL, layers=_BOTH, rest=_BOTH),
     # fully_shard frees layers after the forward pass and keeps what the outermost module owns until the backward pass.
     Sharding("fsdp", _FSDP, _ALL, "rows", _BOTH, ("forward",)),

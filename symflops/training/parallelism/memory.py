@@ -4,11 +4,11 @@
 >>> from symflops.notation import n_data
 >>> model = architecture("llama3-8b")
 >>> held = memory(model.network, Layout(data=64, sharding="zero3"))
->>> held.parameters + held.gradients + held.optimiser == 16 * params(model.network) / 64
+>>> held.parameters + held.gradients + held.optimizer == 16 * params(model.network) / 64
 True
 >>> held = memory(model.network, Layout(data=8, tensor=8, sharding="fsdp", checkpoint="layers"))
 >>> {part: f"{float(model.at(amount, n_batch=8, n_seq=8192)) / 2**30:.2f} GiB" for part, amount in held.parts.items()}
-{'parameters': '0.23 GiB', 'gradients': '0.23 GiB', 'optimiser': '1.40 GiB', 'gathered': '0.35 GiB',
+{'parameters': '0.23 GiB', 'gradients': '0.23 GiB', 'optimizer': '1.40 GiB', 'gathered': '0.35 GiB',
  'activations': '2.98 GiB'}
 """
 
@@ -35,7 +35,7 @@ class Widths:
 
     parameters: Expr | int = 2
     gradients: Expr | int = 2
-    optimiser: Expr | int = 12
+    optimizer: Expr | int = 12
     activations: Expr | int = 2
     gathered: Expr | int = 2
     reduced: Expr | int = 2
@@ -53,7 +53,7 @@ class Memory:
 
     parameters: Expr
     gradients: Expr
-    optimiser: Expr
+    optimizer: Expr
     gathered: Expr
     activations: Expr
 
@@ -77,11 +77,11 @@ def memory(
     of one layer come on top, while it runs again.
     """
     found, kept_by = pieces(network, layout, stage, storage), layout.kept_by
-    stored = {part: stored_elements(found, layout, part) for part in ("parameters", "gradients", "optimiser")}
+    stored = {part: stored_elements(found, layout, part) for part in ("parameters", "gradients", "optimizer")}
     return Memory(
         widths.parameters * stored["parameters"],
         widths.gradients * stored["gradients"],
-        widths.optimiser * stored["optimiser"],
+        widths.optimizer * stored["optimizer"],
         widths.gathered * gathered_elements(found, layout) if "parameters" in kept_by.shared else S.Zero,
         _activations(network, layout, stage, widths.activations),
     )

@@ -16,7 +16,7 @@ from sympy import Expr, Integer, S
 
 from symflops.architectures.architecture import Architecture
 from symflops.arithmetic import fraction
-from symflops.conventions import EXACT, Convention
+from symflops.conventions import Convention, Price
 from symflops.notation import symbol
 from symflops.training.parallelism.bound import POLICIES, Policy
 from symflops.training.parallelism.communication import messages
@@ -32,6 +32,17 @@ WAYS = ("data", "tensor", "context", "pipeline", "interleave", "expert", "micro"
 _ABSENT = ("pipeline", "interleave", "expert")
 
 
+RUN = Convention(
+    name="run",
+    title="matmuls that run, over attended pairs",
+    citation="symflops: as `exact`, and what is computed again is paid, because it takes time",
+    domain="any network whose masks are declared",
+    prices=(Price("mac", 2),),
+    pairs="exact",
+)
+"""What a device has to compute."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """What layouts are judged under: the batch, bytes of elements, how code does it, price list and policy."""
@@ -40,7 +51,7 @@ class Setting:
     n_seq: int
     widths: Widths = MIXED
     code: Implementation = MEGATRON
-    convention: Convention = EXACT
+    convention: Convention = RUN
     policy: Policy = POLICIES["data overlapped"]
 
 
