@@ -22,17 +22,18 @@ from symflops.claims.verifying import shipped
 from symflops.derivation import Section
 from symflops.documents import Cell, Forms, Table, prose
 from symflops.grammar import parse
+from symflops.training.scaling import at, law
+from symflops.training.scaling_forms import form
 
 GOPHER = Fraction("5.76e23")
 """Gopher's training FLOPs, the budget that the paper divides."""
-FITS: Mapping[str, Mapping[str, str]] = {
-    "equation 10, as printed": {"A": "406.4", "B": "410.7", "alpha": "0.34", "beta": "0.28"},
-    "the same, not rounded": {"A": "406.401", "B": "410.7228", "alpha": "0.33917084", "beta": "0.2849083"},
-    "Besiroglu et al. 2024": {"A": "482.01", "B": "2085.43", "alpha": "0.3478", "beta": "0.3658"},
+FITS: Mapping[str, Mapping[str, Fraction]] = {
+    "equation 10, as printed": law("chinchilla-3").constants,
+    "the same, not rounded": law("chinchilla-3-unrounded").constants,
+    "Besiroglu et al. 2024": law("besiroglu2024").constants,
 }
 """Constants of L(N, D) = E + A/N**alpha + B/D**beta. Not rounded: the paper's TeX source, as Besiroglu et al. 2024
 (arXiv:2404.10102) found it; they fit the same form to points read off the paper's figure 4."""
-_N_OPT = "(alpha*A/(beta*B))**(1/(alpha + beta))*(C/6)**(beta/(alpha + beta))"
 
 
 def balance() -> Expr:
@@ -48,9 +49,9 @@ def balance() -> Expr:
     return left
 
 
-def best(fit: Mapping[str, str], budget: Value) -> Value:
+def best(fit: Mapping[str, Fraction], budget: Value) -> Value:
     """The number of parameters that a fit says is best for a budget of FLOPs, by equation 4."""
-    return value(parse(_N_OPT), {**{name: Fraction(text) for name, text in fit.items()}, "C": budget})
+    return at(form("sum").best, {**fit, "C": budget})
 
 
 def optimum() -> tuple[Section, ...]:
@@ -75,8 +76,8 @@ def _split() -> Section:
     return Section("The best split of a budget", (said, forms, Table("", head, lines), after))
 
 
-def _fitted(name: str, fit: Mapping[str, str]) -> tuple[Cell, ...]:
-    exponent = value(parse("beta/(alpha + beta)"), {key: Fraction(text) for key, text in fit.items()})
+def _fitted(name: str, fit: Mapping[str, Fraction]) -> tuple[Cell, ...]:
+    exponent = at(form("sum").exponent, fit)
     whole, small = best(fit, GOPHER), best(fit, Fraction(10**21))
     tokens = divide(GOPHER, value(parse("6*n**2"), {"n": whole}))
     return name, plain(exponent, 4), scientific(whole, 4), plain(tokens, 3), scientific(small, 4)

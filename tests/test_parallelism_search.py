@@ -135,8 +135,7 @@ def test_bad_requests_are_refused_in_one_line() -> None:
 def test_what_is_computed_again_is_paid_unless_said_otherwise() -> None:
     """Checkpointed layers run forward twice: a step computes for four passes instead of three, but for the logits."""
     cluster = Cluster(8, 8, 312 * 10**12, 80 * 10**9, 300 * 10**9, 25 * 10**9)
-    work = {
-        kept: plan(architecture("gpt2-xl"), cluster, Layout(data=8, checkpoint=kept), n_batch=64, n_seq=1024).bound.parts
-        for kept in ("nothing", "layers")
-    }
+    gpt2, kinds = architecture("gpt2-xl"), ("nothing", "layers")
+    found = {kept: plan(gpt2, cluster, Layout(data=8, checkpoint=kept), n_batch=64, n_seq=1024) for kept in kinds}
+    work = {kept: each.bound.parts for kept, each in found.items()}
     assert 1.25 < work["layers"]["compute"] / work["nothing"]["compute"] < 4 / 3
