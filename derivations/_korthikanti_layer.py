@@ -28,9 +28,11 @@ from symflops.masks import AttendedPairs
 from symflops.networks import Block, uses
 from symflops.notation import d_model, n_head, n_seq
 from symflops.operations import Operation
+from symflops.training.activations import MASK_BYTES as MASK
+from symflops.training.activations import kept as values
 
-ELEMENT, MASK = 2, 1
-"""Bytes of an element in half precision, and of one of a dropout's mask (section 4)."""
+ELEMENT = 2
+"""Bytes of an element in half precision; of a dropout's mask it is `MASK` (section 4)."""
 _X, _MASK = Symbol("x", real=True), Symbol("mask", real=True)
 
 
@@ -111,9 +113,7 @@ def masks(of: Iterable[Block]) -> Expr:
 def kept(rank: Rank = Rank()) -> tuple[Kept, ...]:
     """Every tensor that one layer keeps on a rank, as it runs."""
     found = [
-        _sized(use.operation.name, tensor, elements, rank)
-        for use in uses(Add(*parts(rank)))
-        for tensor, elements in use.operation.saved
+        _sized(each.path.rpartition("/")[2], each.tensor, each.elements, rank) for each in values(Add(*parts(rank)))
     ]
     return tuple(sorted(found, key=lambda each: ORDER.index(each.operation)))
 

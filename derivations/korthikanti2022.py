@@ -36,6 +36,7 @@ from symflops.measures import flops
 from symflops.networks import Block, Recomputed, Tied
 from symflops.notation import d_model, n_batch, n_head, n_layer, n_seq, n_vocab, symbol
 from symflops.steps import Step
+from symflops.training.activations import MASK_BYTES
 
 CITATION = (
     "Korthikanti et al., Reducing Activation Recomputation in Large Transformer Models, 2022, arXiv:2205.05198, "
@@ -208,7 +209,7 @@ def beside_layers() -> Expr:
     written = linear(
         "logits", d_model, n_vocab / n_tensor, "logits"
     ).elements_written  # the loss keeps them in four bytes
-    return expand(layer.MASK * Add(*(size for _, size in mask)) + layer.ELEMENT * inputs + 4 * written)
+    return expand(MASK_BYTES * Add(*(size for _, size in mask)) + layer.ELEMENT * inputs + 4 * written)
 
 
 def _stage() -> Section:

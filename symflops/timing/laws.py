@@ -24,6 +24,7 @@ from statistics import geometric_mean
 from typing import Literal
 
 from symflops.timing.fitted import Estimate, FitError
+from symflops.timing.roof import Roof
 from symflops.timing.samples import Record, Sample
 from symflops.timing.slopes import Slope, lines_of, named, ratio, slope
 
@@ -38,16 +39,14 @@ _CURVED = 1.5
 
 
 @dataclass(frozen=True)
-class Ceilings:
-    """The best rates of a record: FLOP/s and bytes/s, and the shortest time."""
+class Ceilings(Roof):
+    """The best rates of a record, and the shortest time."""
 
-    peak: float
-    bandwidth: float
     shortest: float
 
     def work(self, sample: Sample) -> float:
         """The least seconds of a sample at these rates."""
-        return max(sample.flops / self.peak, sample.bytes / self.bandwidth)
+        return self.least(sample.flops, sample.bytes)
 
 
 @dataclass(frozen=True)

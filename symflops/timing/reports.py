@@ -39,20 +39,15 @@ def report(record: Record, device: Device | None = None, calibration: Calibratio
 def _told(sample: Sample, top: Ceilings, sheet: float | None) -> dict[str, Any]:
     """A sample in plain values."""
     rate = sample.flops / sample.median
-    return {
-        "operation": sample.operation, "kernel": sample.kernel, "phase": sample.phase, "sizes": dict(sample.sizes),
-        "flops": sample.flops, "bytes": sample.bytes, "intensity": sample.intensity, "seconds": sample.median,
-        "spread": sample.spread, "flops_per_second": rate, "bytes_per_second": sample.bytes / sample.median,
-        "of_measured_peak": rate / top.peak, "of_data_sheet": None if sheet is None else rate / sheet,
-        "bound": bound(sample, top),
-    }  # fmt: skip
+    shares = {"of_measured_peak": rate / top.peak, "of_data_sheet": None if sheet is None else rate / sheet}
+    return {**sample.figures, **shares, "bound": bound(sample, top)}
 
 
 def bound(sample: Sample, top: Ceilings) -> str:
     """What bounds a kernel: the launch, where it takes little longer than the shortest, else compute or memory."""
     if sample.median < LAUNCHES * top.shortest and sample.median > LAUNCHES * top.work(sample):
         return "launch"
-    return "compute" if sample.flops / top.peak >= sample.bytes / top.bandwidth else "memory"
+    return top.bound(sample.flops, sample.bytes)
 
 
 def _samples(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -82,6 +82,16 @@ class Sample:
         return self.flops / self.bytes if self.bytes else 0.0
 
     @property
+    def figures(self) -> dict[str, Any]:
+        """What ran, what it takes and took, as plain values: rates too, raw seconds not."""
+        return {
+            "operation": self.operation, "kernel": self.kernel, "phase": self.phase, "sizes": dict(self.sizes),
+            "flops": self.flops, "bytes": self.bytes, "intensity": self.intensity, "seconds": self.median,
+            "spread": self.spread, "flops_per_second": self.flops / self.median,
+            "bytes_per_second": self.bytes / self.median,
+        }  # fmt: skip
+
+    @property
     def key(self) -> tuple[object, ...]:
         """What was measured, whatever it took."""
         return (self.operation, self.kernel, self.phase, tuple(sorted(self.sizes.items())))

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import torch
 
 from symflops.errors import SymflopsError
+from symflops.timing.roof import Roof
 from symflops.tracing.timing.clock import timed
 from symflops.tracing.timing.places import Place
 from symflops.training.hardware import device, names
@@ -21,26 +22,16 @@ COPIES: Mapping[str, int] = MappingProxyType({"cpu": 1 << 27, "cuda": 1 << 30})
 
 
 @dataclass(frozen=True)
-class Peaks:
+class Peaks(Roof):
     """FLOP/s and bytes a second that were measured, and the data sheet's FLOP/s where the device is known."""
 
-    flops: float
-    bandwidth: float
     sheet: float | None = None
-
-    def bound(self, flops: int, bytes_: int) -> str:
-        """What takes longer at its best, ``compute`` or ``memory``."""
-        return "compute" if flops / self.flops >= bytes_ / self.bandwidth else "memory"
-
-    def least(self, flops: int, bytes_: int) -> float:
-        """Seconds at its best, computing and moving at once: the roofline."""
-        return max(flops / self.flops, bytes_ / self.bandwidth)
 
     @property
     def note(self) -> str:
         """The figures in words."""
         sheet = "" if self.sheet is None else f"; the data sheet says {self.sheet:.4g} FLOP/s"
-        return f"measured peaks: {self.flops:.4g} FLOP/s, {self.bandwidth:.4g} bytes/s{sheet}"
+        return f"measured peaks: {self.peak:.4g} FLOP/s, {self.bandwidth:.4g} bytes/s{sheet}"
 
 
 def measured(where: Place, repeat: int) -> Peaks:

@@ -38,7 +38,7 @@ class Timed:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: rows, totals, peaks, and the record without its raw samples."""
-        peaks = {"flops": self.peaks.flops, "bandwidth": self.peaks.bandwidth, "sheet": self.peaks.sheet}
+        peaks = {"flops": self.peaks.peak, "bandwidth": self.peaks.bandwidth, "sheet": self.peaks.sheet}
         record = self.record
         head = {"device": record.device, "dtype": record.dtype, "date": record.date, "versions": dict(record.versions)}
         rows = [self._plain(runs, sample) for runs, sample in self._shown()]
@@ -72,20 +72,19 @@ class Timed:
         """The MFU is against the measured peak."""
         flops = sum(runs * sample.flops for runs, sample in found)
         taken = sum(runs * sample.median for runs, sample in found)
-        return {"flops": flops, "seconds": taken, "mfu": flops / taken / self.peaks.flops}
+        return {"flops": flops, "seconds": taken, "mfu": flops / taken / self.peaks.peak}
 
     def _plain(self, runs: int, sample: Sample) -> dict[str, Any]:
-        rate = sample.flops / sample.median
+        found = sample.figures
+        rate = found["flops_per_second"]
         return {
-            "operation": sample.operation, "kernel": sample.kernel, "phase": sample.phase, "runs": runs,
-            "sizes": dict(sample.sizes), "flops": sample.flops, "bytes": sample.bytes, "intensity": sample.intensity,
-            "seconds": sample.median, "spread": sample.spread, "flops_per_second": rate,
-            "of_peak": rate / self.peaks.flops,
+            **found,
+            "runs": runs,
+            "of_peak": rate / self.peaks.peak,
             "of_sheet": None if self.peaks.sheet is None else rate / self.peaks.sheet,
-            "bytes_per_second": sample.bytes / sample.median,
             "of_roof": self.peaks.least(sample.flops, sample.bytes) / sample.median,
             "bound": self.peaks.bound(sample.flops, sample.bytes),
-        }  # fmt: skip
+        }
 
     def _row(self, runs: int, sample: Sample) -> tuple[str, ...]:
         plain = self._plain(runs, sample)
