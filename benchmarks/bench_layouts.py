@@ -8,13 +8,11 @@ already, and is taken for as many. A figure is the ratio, whose limit says that 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from dataclasses import asdict
 from statistics import median
 
-from bench_evaluate import Figure, table
+from bench_evaluate import Figure, reported
 
 from symflops.architectures import Architecture, architecture
 from symflops.training.parallelism import MEGATRON, Choices, Cluster, Layout, Setting, best_layouts, policy
@@ -57,12 +55,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5, help="runs of each side")
     parser.add_argument("--devices", type=int, default=512, help="devices of the cluster, for a quick run")
     given = parser.parse_args()
-    figures = measured(given.devices, given.repeats)
-    if given.json:
-        print(json.dumps({name: {**asdict(figure), "ok": figure.ok} for name, figure in figures.items()}, indent=2))
-    else:
-        print(table(figures))
-    return 0 if all(figure.ok for figure in figures.values()) else 1
+    return reported(measured(given.devices, given.repeats), given.json)
 
 
 if __name__ == "__main__":

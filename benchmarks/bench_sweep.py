@@ -9,14 +9,12 @@ it exits with 1 where a limit is missed.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from bench_evaluate import Figure, compared, table
+from bench_evaluate import Figure, compared, reported
 from numpy.typing import NDArray
 
 from symflops.sweeping import held, prepared
@@ -71,12 +69,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=15, help="runs of each side")
     parser.add_argument("--step", type=int, default=1, help="take every so many of an axis's values, for a quick run")
     given = parser.parse_args()
-    figures = measured(given.step, given.repeats)
-    if given.json:
-        print(json.dumps({name: {**asdict(figure), "ok": figure.ok} for name, figure in figures.items()}, indent=2))
-    else:
-        print(table(figures))
-    return 0 if all(figure.ok for figure in figures.values()) else 1
+    return reported(measured(given.step, given.repeats), given.json)
 
 
 if __name__ == "__main__":
