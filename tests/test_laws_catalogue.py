@@ -6,13 +6,32 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from sympy import Add, Expr, Integer
+from planted_laws import (
+    GPT2,
+    LLAMA,
+    MIXTRAL,
+    VIT,
+    Flat,
+    Inward,
+    OneGradient,
+    Outward,
+    Shifted,
+    Twice,
+    all_run,
+    as_model,
+    every,
+    only_forward,
+    operation,
+    split_masks,
+    squared,
+    stray,
+)
+from sympy import Integer
 
 from symflops.architectures.runs import chunk
-from symflops.conventions import CONVENTIONS, EXACT, Convention, Price
+from symflops.conventions import CONVENTIONS, EXACT, Price
 from symflops.laws.catalogue import (
     LAWS,
     THEMES,
@@ -37,10 +56,8 @@ from symflops.laws.law import HOW, Instance
 from symflops.layers.attention import BIAS, NO_BIAS, Heads, fused_qkv, separate_qkv
 from symflops.layers.feedforward import gated_feedforward, plain_feedforward
 from symflops.layers.latent import HEADS, absorbed_attention, expanded_attention
-from symflops.layers.linear import linear
 from symflops.layers.lora import frozen, merging, with_lora
-from symflops.layers.stream import Stream
-from symflops.masks import AttendedPairs, Causal, CausalTopLeft, Prefix, SlidingWindow
+from symflops.masks import AttendedPairs, Causal, CausalTopLeft
 from symflops.measures import flops, params
 from symflops.networks import Block, Routed
 from symflops.notation import (
@@ -60,11 +77,8 @@ from symflops.notation import (
     r_lora,
     symbol,
 )  # fmt: skip
-from symflops.operations import Contraction
-from symflops.totals import Total
 
 NEEDED = 60
-LLAMA, GPT2, MIXTRAL, BERT, VIT = (network(name) for name in ("llama", "gpt2", "mixtral", "bert", "vit"))
 
 
 def test_there_are_enough_laws_each_said_in_full_and_once() -> None:
@@ -83,94 +97,6 @@ def test_a_law_holds_where_it_is_shown(name: str) -> None:
     assert found and not [each for each in found if not each.holds]
     ways = {each.how for each in found}
     assert max(ways, key=list(HOW).index) == LAWS[name].by and "tested" not in ways and all(e.subject for e in found)
-
-
-def stray(d_in: Expr, d_out: Expr, role: str = "project", **stream: Expr) -> Expr:
-    """A matmul that no family has."""
-    return linear("stray", d_in, d_out, role, stream=Stream(**stream))
-
-
-class Twice(Contraction):
-    """A matmul that multiplies everything twice."""
-
-    @property
-    def _volume(self) -> Expr:
-        return 2 * super()._volume
-
-
-class OneGradient(Contraction):
-    """A matmul whose second gradient is forgotten."""
-
-    def _gradients(self) -> Iterable[tuple[str, str, Expr]]:
-        return list(super()._gradients())[:1]
-
-
-class Shifted(Causal):
-    """A causal mask that sees one key more."""
-
-    @property
-    def shift(self) -> Expr:
-        return super().shift + 1
-
-
-class Inward(SlidingWindow):
-    """A window that lets through fewer pairs the longer it is, and never what it should."""
-
-    def _exact(self) -> Expr:
-        return self.dense - super()._exact() + 1
-
-
-class Outward(Prefix):
-    """A prefix whose queries see a key that is not there."""
-
-    def _exact(self) -> Expr:
-        return super()._exact() + self.n_query
-
-
-class Flat(Convention):
-    """A convention that never looks at its prices."""
-
-    def price(self, kind: str, pass_: str, role: str) -> Any:
-        return Integer(kind == "mac")
-
-
-def operation(kind: type[Contraction]) -> Contraction:
-    plain = linear("up", d_model, d_ff, "feedforward")
-    return kind(*plain.args)
-
-
-def all_run(whole: Expr, runs: Any = n_expert, stored: Any = n_expert) -> Expr:
-    """Experts that are routed otherwise."""
-    found: Expr = whole.replace(lambda each: isinstance(each, Routed), lambda each: Routed(stored, runs, each.body))
-    return found
-
-
-def as_model(family: str, step: Expr = Integer(0), more: Expr = Integer(0)) -> Any:  # noqa: B008
-    """A model whose network and steps do not fit each other."""
-    whole = model(family)
-    return SimpleNamespace(step=whole.step + step, network=whole.network + more)
-
-
-def split_masks() -> Expr:
-    """Scores over causal pairs, a mix over other ones."""
-    sizes = {"head": n_head, "d": d_head}
-    scores = Contraction("scores", "q[head query d] k[head key d] -> s[head query key]", sizes, "scores",
-                         Causal(n_seq, n_seq))  # fmt: skip
-    mix = Contraction("mix", "w[head query key] v[head key d] -> y[head query d]", sizes, "mix",
-                      CausalTopLeft(n_seq, n_seq))  # fmt: skip
-    return Block("Attention", Add(scores, mix))
-
-
-def only_forward(whole: Expr, convention: str, phase: Any) -> Total:
-    return flops(whole, convention)
-
-
-def squared(whole: Expr, convention: Convention) -> Total:
-    return Total(flops(whole, convention).expr ** 2, EXACT)
-
-
-def every(measure: Callable[[Expr], Expr]) -> dict[str, Callable[[Expr], Expr]]:
-    return dict.fromkeys(linearity.MEASURES, measure)
 
 
 HALF_HEADS = LLAMA.subs(d_head, d_model / n_head)
