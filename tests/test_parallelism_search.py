@@ -20,7 +20,7 @@ from symflops.training.parallelism import (
     Choices,
     Cluster,
     Layout,
-    Plan,
+    Planned,
     best_layouts,
     memory,
     messages,
@@ -37,7 +37,7 @@ EIGHT = Cluster(8, per_node=4, peak=10**14, memory=4 * 10**9, inside=10**11, acr
 BATCH, SEQ = 8, 1024
 
 
-def _by_hand(model: Architecture, cluster: Cluster, choices: Choices, overlap: str) -> Iterator[Plan]:
+def _by_hand(model: Architecture, cluster: Cluster, choices: Choices, overlap: str) -> Iterator[Planned]:
     """Every layout, each by itself and exactly; those that do not divide are refused by `plan`."""
     experts = model.sizes.get("n_expert", 1)
     for d, t, c, p, v, m in product(range(1, 9), range(1, 9), range(1, 9), range(1, 9), (1, 2, 4, 8), (1, 2, 4, 8)):

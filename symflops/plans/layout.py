@@ -33,8 +33,17 @@ from symflops.steps import Step
 from symflops.training.hardware import Device
 from symflops.training.optimizers import Optimizer
 from symflops.training.optimizers_known import OPTIMIZERS
-from symflops.training.parallelism import Choices, Cluster, Found, Layout, Setting, Widths, best_layouts, policy
-from symflops.training.parallelism import Plan as Planned
+from symflops.training.parallelism import (
+    Choices,
+    Cluster,
+    Found,
+    Layout,
+    Planned,
+    Setting,
+    Widths,
+    best_layouts,
+    policy,
+)
 from symflops.training.parallelism import plan as planned
 from symflops.training.parallelism.staged import Staged, figures, kind
 from symflops.training.precision import PRECISIONS, Precision

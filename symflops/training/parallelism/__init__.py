@@ -19,14 +19,14 @@ from symflops.training.parallelism.messages import Message, by_collective, ring_
 from symflops.training.parallelism.needs import check, needs
 from symflops.training.parallelism.others import bubble
 from symflops.training.parallelism.pieces import LINEAR, Storage, pieces, storage_of
-from symflops.training.parallelism.plan import Plan, plan
+from symflops.training.parallelism.plan import Planned, plan
 from symflops.training.parallelism.search import Choices, Found, best_layouts
 from symflops.training.parallelism.staged import Setting
 from symflops.training.parallelism.tensor import DTENSOR, IMPLEMENTATIONS, MEGATRON, Implementation, implementation
 
 __all__ = [
     "DTENSOR", "IMPLEMENTATIONS", "LINEAR", "MEGATRON", "MIXED", "POLICIES", "SHARDINGS", "SINGLE", "SYMBOLIC",
-    "Bound", "Choices", "Cluster", "Found", "Implementation", "Layout", "Memory", "Message", "Plan", "Policy",
+    "Bound", "Choices", "Cluster", "Found", "Implementation", "Layout", "Memory", "Message", "Planned", "Policy",
     "Setting", "Sharding", "Stage", "Storage", "Widths", "best_layouts", "bubble", "by_collective", "check",
     "device_activations", "device_flops", "device_params", "implementation", "in_flight", "memory", "messages",
     "needs", "pieces", "plan", "policy", "ring_share", "sent_by_group", "storage_of",

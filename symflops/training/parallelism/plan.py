@@ -32,7 +32,7 @@ from symflops.training.parallelism.tensor import MEGATRON, Implementation
 
 
 @dataclass(frozen=True)
-class Plan:
+class Planned:
     """A layout with its figures, of the stage that holds most and of the one that takes longest.
 
     ``memory`` bytes by part; ``sent`` bytes that a device sends in a ring, by group; ``collectives`` payload bytes by
@@ -67,7 +67,7 @@ def plan(
     code: Implementation = MEGATRON,
     convention: Convention = RUN,
     overlap: str | Policy = "data overlapped",
-) -> Plan:
+) -> Planned:
     """The figures of one layout, as exact fractions.
 
     Raises `SizeError` for a layout that does not divide or use all of the cluster, and what `shares` raises.
@@ -77,7 +77,7 @@ def plan(
     return planned(model, cluster, layout, Setting(n_batch, n_seq, widths, code, convention, policy(overlap)))
 
 
-def planned(model: Architecture, cluster: Cluster, layout: Layout, setting: Setting) -> Plan:
+def planned(model: Architecture, cluster: Cluster, layout: Layout, setting: Setting) -> Planned:
     """As `plan`, for a layout that is known to divide."""
     stages = [_staged(model, cluster, layout, setting, stage) for stage in layout.stages]
     fullest = max(stages, key=lambda each: sum(each.memory.values()))
@@ -85,13 +85,13 @@ def planned(model: Architecture, cluster: Cluster, layout: Layout, setting: Sett
     return replace(longest, memory=fullest.memory)
 
 
-def _staged(model: Architecture, cluster: Cluster, layout: Layout, setting: Setting, stage: Stage) -> Plan:
+def _staged(model: Architecture, cluster: Cluster, layout: Layout, setting: Setting, stage: Stage) -> Planned:
     """The figures of one stage."""
     forms, at = figures(model, kind(layout), stage, setting), values(model, setting, layout)
     found = [each for each in forms.messages if number(each.ways, at) != 1 and number(each.bytes, at) != 0]
     sent = {group: number(size, at) for group, size in sent_by_group(found).items()}
     times = {group: size / bandwidth(cluster, int(span(layout, group))) for group, size in sent.items()}
-    return Plan(
+    return Planned(
         layout,
         _frozen({name: number(size, at) for name, size in forms.memory.parts.items()}),
         _frozen(sent),

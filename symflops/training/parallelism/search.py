@@ -31,7 +31,7 @@ from symflops.training.parallelism.memory import MIXED, Widths
 from symflops.training.parallelism.messages import sent_by_group
 from symflops.training.parallelism.needs import needs
 from symflops.training.parallelism.others import bubble
-from symflops.training.parallelism.plan import Plan, planned
+from symflops.training.parallelism.plan import Planned, planned
 from symflops.training.parallelism.staged import RUN, WAYS, Setting, figures, values
 from symflops.training.parallelism.tensor import MEGATRON, Implementation
 
@@ -55,7 +55,7 @@ class Choices:
 class Found:
     """The best ``plans``, the fastest first, out of so many ``candidates``, of which ``fitting`` are in memory."""
 
-    plans: tuple[Plan, ...]
+    plans: tuple[Planned, ...]
     candidates: int
     fitting: int
 
@@ -213,14 +213,14 @@ def _columns(model: Architecture, setting: Setting, rows: NDArray[Any]) -> dict[
 
 def _exact(
     model: Architecture, cluster: Cluster, setting: Setting, ranked: list[_Ranked], limit: int
-) -> tuple[Plan, ...]:
+) -> tuple[Planned, ...]:
     """The fastest, of equal ones those that hold least, each computed exactly and judged by its exact memory."""
     best = sorted(
         (float(time), float(held), place, number)
         for place, each in enumerate(ranked)
         for number, (time, held) in enumerate(zip(each.seconds, each.held, strict=True))
     )
-    plans: list[Plan] = []
+    plans: list[Planned] = []
     for *_, place, number in best:
         row: dict[str, Any] = dict(zip(WAYS, map(int, ranked[place].rows[number]), strict=True))
         found = planned(model, cluster, replace(ranked[place].layout, **row), setting)
