@@ -16,7 +16,7 @@ from symflops.tracing.timing.inputs import drawn
 from symflops.tracing.timing.kernels import Kernel, NoKernel, kernels
 from symflops.tracing.timing.places import place
 from symflops.tracing.timing.reference import WrongKernel, checked
-from symflops.tracing.timing.tasks import tasks
+from symflops.tracing.timing.tasks import tasks, unmasked
 
 
 @pytest.mark.parametrize("form", ["fp32", "bf16", "fp16"])
@@ -51,13 +51,17 @@ def test_the_flops_of_every_operation_are_those_that_torch_counts(name: str) -> 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama3-8b"])
 def test_the_flops_of_an_attention_core_are_those_of_torchs_formula(name: str) -> None:
-    task = only(small(name), "core", 2, 16)
+    causal = only(small(name), "core", 2, 16)
+    task = unmasked(causal)
     q, k, v = ([each.shape[0], each.shape[1:-2], *each.shape[-2:]] for each in task.operands)
     shapes = [[each[0], torch.Size(each[1]).numel(), *each[2:]] for each in (q, k, v)]
     every = [[shape[0], shapes[0][1], *shape[2:]] for shape in shapes]  # heads that share keys have their own in it
     assert task.flops("forward") == sdpa_flop_count(*every)
     assert task.flops("backward") == sdpa_backward_flop_count(every[0], *every)
     assert 2 * task.flops("backward") == 5 * task.flops("forward")
+    attended = sum(key <= query for query in range(16) for key in range(16))
+    for phase in running.PHASES:
+        assert causal.flops(phase) * 16 * 16 == task.flops(phase) * attended
 
 
 def _planted() -> list[tuple[str, Callable[..., torch.Tensor]]]:

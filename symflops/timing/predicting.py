@@ -24,6 +24,7 @@ from symflops.derivation import reading_position
 from symflops.measures import priced
 from symflops.networks import Use, uses
 from symflops.operations import Contraction, Operation
+from symflops.timing.executed import EXECUTED
 from symflops.timing.fitted import Fit, FitError
 from symflops.timing.fitting import fit, fit_side, misfit
 from symflops.timing.samples import Phase, Record, Sample
@@ -208,10 +209,11 @@ def predict(calibration: Calibration, model: Architecture, **sizes: int) -> Pred
 
 
 def _row(by: Calibration, model: Architecture, use: Use, phase: Phase, sizes: dict[str, int]) -> Row | None:
-    runs, flops, moved = (
-        _at(model, form, sizes) for form in (use.runs, priced(use, TORCH, phase), use.runs * moved_elements(use, phase))
-    )
     of = use.operation
+    under = EXECUTED if of.mask is not None and model.attention == "flash" else TORCH
+    runs, flops, moved = (
+        _at(model, form, sizes) for form in (use.runs, priced(use, under, phase), use.runs * moved_elements(use, phase))
+    )
     inside = of.mask is not None and not isinstance(of, Contraction) and model.attention == "flash"
     if inside or not runs or not (flops or moved):
         return None

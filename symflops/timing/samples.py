@@ -27,6 +27,11 @@ from symflops.errors import SymflopsError
 
 Phase = Literal["forward", "backward"]
 PHASES: tuple[str, ...] = get_args(Phase)
+PEAK, COPY = "peak matmul", "peak copy"
+"""What a device is at its best at: a large square matmul, and a large copy."""
+LAYER, MODEL, OPTIMIZER = "layer", "whole model", "optimizer step"
+"""What runs as a module does, and not as one kernel."""
+WHOLE = (LAYER, MODEL, OPTIMIZER)
 _MOST = 10**40
 """Counts beyond this are no counts of one kernel."""
 

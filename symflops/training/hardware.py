@@ -104,6 +104,17 @@ def names() -> Mapping[str, str]:
     return {alias: each["name"] for each in _data() for alias in (each["name"], *each.get("aliases", ()))}
 
 
+def device_called(text: str) -> Device | None:
+    """The device whose name stands in what its driver calls it, the longest such name; nothing where none does.
+
+    >>> device_called("NVIDIA H100 80GB HBM3").name, device_called("AMD EPYC")
+    ('h100', None)
+    """
+    words = f" {re.sub(r'[^a-z0-9]+', ' ', text.lower())} "
+    known = [name for name in names() if f" {name.replace('-', ' ')} " in words]
+    return device(max(known, key=len)) if known else None
+
+
 @cache
 def devices() -> Mapping[str, Device]:
     """Every device that is declared, by name."""

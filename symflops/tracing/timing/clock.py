@@ -1,16 +1,17 @@
 """The clock: seconds of every run of a kernel, after a warm-up, with cold caches.
 
 Before each run more bytes than the last cache holds are overwritten. On CUDA each run stands between two events, and
-the overwriting keeps the queue full, so that what is timed is the kernel and not its launch.
+the overwriting keeps the queue full, so that what is timed is the kernel and not its launch. On a processor it is
+`torch.utils.benchmark` that times.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils.benchmark import Timer
 
 from symflops.timing.samples import Phase
 from symflops.tracing.timing.inputs import Operands, drawn
@@ -48,13 +49,11 @@ def timed(call: Call, where: Place, repeat: int) -> tuple[float, ...]:
 
 
 def _on_processor(call: Call, flush: torch.Tensor, repeat: int) -> tuple[float, ...]:
-    found = []
-    for _ in range(repeat):
-        flush.zero_()
-        start = time.perf_counter_ns()
-        call()
-        found.append(max(1, time.perf_counter_ns() - start) / 1e9)
-    return tuple(found)
+    """One run at a time by torch's own timer, which runs its setup before each."""
+    timer = Timer(
+        "call()", "flush.zero_()", globals={"call": call, "flush": flush}, num_threads=torch.get_num_threads()
+    )
+    return tuple(max(1e-9, timer.timeit(1).raw_times[0]) for _ in range(repeat))
 
 
 def _on_cuda(call: Call, flush: torch.Tensor, repeat: int) -> tuple[float, ...]:
