@@ -20,7 +20,7 @@ ORDER = (
     "formulas", "masks", "nodes", "operations", "elementwise", "networks", "conventions", "totals", "measures",
     "serving", "layers", "architectures", "derivation", "emit", "sizes", "sweeps", "evaluate", "render", "evidence",
     "catalogue", "certified", "proved", "questions", "claims", "explain", "identify", "laws", "training", "plans",
-    "timing", "sweeping", "pictures", "plan_pictures", "tracing", "cli",
+    "timing", "sweeping", "pictures", "plan_pictures", "timing_pictures", "tracing", "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""
 COMPILES = {ROOT / "symflops" / "evaluate.py"}
