@@ -9,7 +9,7 @@ A sample stands in both where its closed form has FLOPs and bytes; one that only
 >>> [axes.get_xlabel() for axes in figure.axes]
 ['FLOP for each byte', 'measured seconds']
 >>> [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
-['doubled: median error 100%', 'as measured, ±10%']
+['doubled: median error 100%', 'as measured', 'within ±10%']
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ KINDS: Mapping[str, Style] = MappingProxyType(
 """How each kind of sample is drawn: forward is filled, backward open."""
 BAND = 0.1
 """Predictions that are off by no more than this share lie in the grey band."""
-_WIDTH, _HEIGHT, _WRAP = 6.0, 5.6, 64
-_GREY, _PALE = "#595959", "#DDDDDD"
+_WIDTH, _HEIGHT, _TITLE, _WRAP = 5.6, 5.8, 48, 64
+_GREY, _PALE = "#595959", "#D4D4D4"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "^", "s", "v", "D")
 _LABELLED = (
@@ -99,9 +99,9 @@ def draw_timings(record: Record, sheet: Roof | None = None, predicted: Predicted
     for axes in right:
         _errors(axes, shown, series)
     title = f"Timed on {record.device}, {record.dtype}, {record.date.partition('T')[0]}"
-    of = f"Median runs of the {len(shown)} samples with FLOPs; the record has {len(record.samples)}"
+    of = f"median runs of samples with FLOPs: {len(shown)} of {len(record.samples)} in the record"
     figure.supxlabel(of, fontsize="small", color=_GREY)
-    figure.suptitle(fill(title, _WRAP * panels), x=0.01, ha="left", fontweight="bold", parse_math=False)
+    figure.suptitle(fill(title, _TITLE * panels), x=0.01, ha="left", fontweight="bold", parse_math=False)
     return figure
 
 
@@ -157,7 +157,7 @@ def _roofline(axes: Axes, samples: Sequence[Sample], roofs: Mapping[str, Roof]) 
             _points(axes, ([each.intensity for each in some], [_rate(each) for each in some]), style, name)
     rates = [*(roof.peak for roof in roofs.values()), *map(_rate, samples)]
     axes.set(xlabel="FLOP for each byte", ylabel="FLOP/s reached")
-    _logarithmic(axes, (low, high), (min(rates) / 2, max(rates) * 2), ("", ""))
+    _logarithmic(axes, (low, high), (min(rates) / 2, max(rates) * 1.4), ("", ""))
     _legend(axes, 2)
 
 
@@ -180,12 +180,12 @@ def _errors(axes: Axes, samples: Sequence[Sample], series: Mapping[str, Series])
     every = [*measured, *(at for each in series.values() for at in each.seconds)]
     ends = (min(every) / 1.5, max(every) * 1.5)
     low, high = ([share * at for at in ends] for share in (1 - BAND, 1 + BAND))
-    axes.fill_between(ends, low, high, color=_PALE, zorder=0)
     styles = zip(cycle(_COLOURS), cycle(_MARKERS), strict=False)
     for (name, each), (colour, marker) in zip(series.items(), styles, strict=False):
         label = fill(f"{name}: median error {100 * each.error:.3g}%", _WRAP)
         _points(axes, (measured, each.seconds), Style(colour, marker, "none"), label)
-    axes.plot(ends, ends, color=_GREY, linewidth=1, label=f"as measured, ±{BAND:.0%}", zorder=1)
+    axes.plot(ends, ends, color=_GREY, linewidth=1, label="as measured", zorder=1)
+    axes.fill_between(ends, low, high, color=_PALE, linewidth=0, label=f"within ±{BAND:.0%}", zorder=0)
     axes.set(xlabel="measured seconds", ylabel="predicted seconds")
     _logarithmic(axes, ends, ends, ("s", "s"))
     _legend(axes, 1)
