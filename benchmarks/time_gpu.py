@@ -24,10 +24,10 @@ from symflops.timing.fitted import FitError
 from symflops.timing.laws import judge
 from symflops.timing.predicting import accuracy, calibrate
 from symflops.timing.samples import Record
+from symflops.timing.tasks import tasks, unmasked
 from symflops.tracing.timing.peaks import Peaks, measured
 from symflops.tracing.timing.places import Place, place
 from symflops.tracing.timing.running import run
-from symflops.tracing.timing.tasks import tasks, unmasked
 from symflops.tracing.timing.whole import whole
 
 

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 from symflops.errors import SymflopsError
 from symflops.pictures import need_matplotlib
 from symflops.timing.laws import ceilings
-from symflops.timing.predicting import CORE, accuracy
+from symflops.timing.predicting import accuracy
 from symflops.timing.roof import Roof
 from symflops.timing.samples import WHOLE, Record, Sample
+from symflops.timing.tasks import CORE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from symflops.tracing.timing.report import Timed
 from timed_models import ARGUMENTS, CPU, SMALL, only, small
 
 from symflops.architectures import architecture
 from symflops.cli import run as command
 from symflops.errors import SymflopsError, UnknownName
 from symflops.timing.samples import Record
+from symflops.timing.tasks import Task, named, tasks
 from symflops.tracing.timing import running
 from symflops.tracing.timing.clock import seconds
 from symflops.tracing.timing.inputs import drawn, needed, refuse
 from symflops.tracing.timing.kernels import kernels
 from symflops.tracing.timing.peaks import Peaks
 from symflops.tracing.timing.places import Place, place
-from symflops.tracing.timing.report import Timed
-from symflops.tracing.timing.tasks import Task, named, tasks
 
 
 @pytest.fixture

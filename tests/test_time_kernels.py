@@ -11,12 +11,12 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 from symflops.architectures import architecture
 from symflops.masks import Causal
+from symflops.timing.tasks import tasks, unmasked
 from symflops.tracing.timing import running
 from symflops.tracing.timing.inputs import drawn
 from symflops.tracing.timing.kernels import Kernel, NoKernel, kernels
 from symflops.tracing.timing.places import place
 from symflops.tracing.timing.reference import WrongKernel, checked
-from symflops.tracing.timing.tasks import tasks, unmasked
 
 
 @pytest.mark.parametrize("form", ["fp32", "bf16", "fp16"])

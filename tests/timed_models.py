@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from symflops.architectures import Architecture, architecture
+from symflops.timing.tasks import Task, named, tasks
 from symflops.tracing.timing.places import place
-from symflops.tracing.timing.tasks import Task, named, tasks
 
 SMALL = {
     "gpt2": {"d_model": 32, "n_head": 4, "n_vocab": 50},

@@ -1,23 +1,26 @@
-"""``symflops time``: the operations of a model as their kernels, timed on a device."""
+"""``symflops time``: the operations of a model as their kernels, timed on a device, or what a record says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from symflops.cli import options
+from symflops.cli.grids import bounded, combinations
 from symflops.cli.plans import options as own
-from symflops.errors import SizeError, SymflopsError
+from symflops.errors import SymflopsError
 
 if TYPE_CHECKING:
-    from symflops.architectures.architecture import Attention
+    from symflops.architectures.architecture import Architecture, Attention
+    from symflops.timing.calibrating import Calibration
     from symflops.timing.samples import Record
 
 _MOST_RUNS = 10_000
-_LONGEST = 10**9
+_DEFAULT = "gpt2"
 
 
 @click.command()
@@ -30,68 +33,124 @@ _LONGEST = 10**9
 @click.option(
     "--set", "changes", multiple=True, metavar="NAME=SIZE", help="Another size of the model, as d_model=1024."
 )
+@click.option(
+    "--grid", multiple=True, metavar="NAME=VALUES", help="Sizes that vary: seq=128,256 or d_model=256:1024:*2."
+)
 @click.option("--repeat", default="20", metavar="N", help="Runs of each kernel (default 20).")
-@click.option("--step", is_flag=True, help="The whole model and a step of AdamW too.")
+@click.option("--step", is_flag=True, help="A layer, the whole model and a step of AdamW too.")
 @own.attention
 @click.option("--out", metavar="FILE", help="Write the record with all samples, after each operation.")
+@click.option("--record", metavar="FILE", help="Time nothing: show the record of an earlier --out.")
+@click.option("--calibration", metavar="FILE", help="Predict each time by the fits of another record.")
+@click.option("--plot", metavar="FILE", help="Draw the roofline, and predicted against measured, into a .png or .svg.")
 @options.as_json
 def time(
     name: str | None,
-    operations: Sequence[str],
+    operations: tuple[str, ...],
     device: str,
     dtype: str,
     batch: str,
     seq: str | None,
     changes: Sequence[str],
+    grid: tuple[str, ...],
     repeat: str,
     step: bool,
     attention: Attention,
     out: str | None,
+    record: str | None,
+    calibration: str | None,
+    plot: str | None,
     as_json: bool,
 ) -> int:
     """Time every operation of a model as its real kernels, forward and backward, against its closed form.
 
     Each kernel is first compared with float64. Exit code 2 where a device, format or the memory is not there.
     """
-    if name is None:
-        raise SymflopsError("time needs --model, such as --model gpt2 or a config.json")
-    runs = _bounded("--repeat", repeat, _MOST_RUNS)
-    n_batch = _bounded("--batch", batch, _LONGEST)
-    n_seq = None if seq is None else _bounded("--seq", seq, _LONGEST)
-    keep = _keeping(out)
-    try:
-        from symflops.tracing.timing import peaks, places, report, running, whole
-        from symflops.tracing.timing import tasks as of
-    except ModuleNotFoundError as error:
-        raise SymflopsError(f"time needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
     from symflops.architectures import architecture
-    from symflops.cli.progress import stages
-    from symflops.render import render_document
 
-    where = places.place(device, dtype)
-    model = architecture(name, attention)
+    if name is None and not operations and record is None:
+        raise SymflopsError("time needs --model, such as --model gpt2 or a config.json; or --operation, or --record")
+    _drawable(plot)
+    by = None if calibration is None else _calibrated(calibration)
+    model = architecture(name or _DEFAULT, attention)
     model = model.with_sizes(**options.assignments(changes)) if changes else model
-    length, every = model.length(n_seq), of.tasks(model, n_batch, n_seq)
-    tasks = of.named(every, operations)
-    with stages() as stage:
-        record = running.run(tasks, where, runs, keep, stage)
-        if step:
-            stage("whole model", 0, 1)
-            for sample in whole.whole(model, every, where, runs, n_batch, length):
-                record = record.with_sample(sample)
-            keep(record)
-        best = peaks.measured(where, runs)
-    title = f"{model.name}, {n_batch} x {length} tokens, timed"
-    found = report.Timed(title, tasks, record, best).document()
-    click.echo(render_document(found, "json" if as_json else "text").rstrip())
+    if record is not None:
+        from symflops.timing.samples import Record
+
+        found = Record.read(record)
+    else:
+        runs, keep = bounded("--repeat", repeat, _MOST_RUNS), _keeping(out)
+        fixed = {"n_batch": bounded("--batch", batch)} | ({} if seq is None else {"n_seq": bounded("--seq", seq)})
+        found = _timed(model, operations, step, combinations(grid, fixed), (device, dtype), runs, keep)
+    _show(found, model if name or record is None else None, by, plot, as_json)
     return 0
 
 
-def _bounded(name: str, text: str, most: int) -> int:
-    found = options.whole(name, text)
-    if found > most:
-        raise SizeError(f"{name} is {text[:40]}; give at most {most}")
-    return found
+def _timed(
+    model: Architecture,
+    operations: tuple[str, ...],
+    step: bool,
+    sizes: Iterable[Mapping[str, int]],
+    on: tuple[str, str],
+    runs: int,
+    keep: Callable[[Record], Any],
+) -> Record:
+    """The record of a model at each combination of sizes."""
+    _need_torch()
+    from symflops.cli.progress import stages
+    from symflops.tracing.timing.places import place
+    from symflops.tracing.timing.points import nothing, points, timed
+    from symflops.tracing.timing.whole import whole
+
+    where = place(*on)
+    asked = points(model, sizes, operations, whole if step else nothing)
+    with stages() as stage:
+        return timed(asked, where, runs, keep, stage)
+
+
+def _need_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise SymflopsError(f"time needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
+
+
+def _calibrated(file: str) -> Calibration:
+    from symflops.timing.calibrating import calibrate
+    from symflops.timing.samples import Record
+
+    return calibrate(Record.read(file))
+
+
+def _show(record: Record, model: Architecture | None, by: Calibration | None, plot: str | None, as_json: bool) -> None:
+    """Print the page of a record, and draw it."""
+    from symflops.render import render_document
+    from symflops.timing.calibrating import calibrate
+    from symflops.timing.fitted import FitError
+    from symflops.timing.reports import report
+    from symflops.timing.rows import Shown, rooflines
+    from symflops.timing.subjects import subject
+
+    by_name = {} if by is None else {"calibration": by.seconds, **rooflines(record)}
+    shown = Shown(record, None if model is None else subject(model), by_name)
+    own_fits = None
+    with suppress(FitError):
+        own_fits = calibrate(record)
+    click.echo(render_document(report(shown, own_fits), "json" if as_json else "text").rstrip())
+    if plot is not None:
+        from symflops.pictures import save
+        from symflops.timing_pictures import draw_timings
+
+        save(draw_timings(record, shown.sheet, by_name or rooflines(record)), plot)
+
+
+def _drawable(plot: str | None) -> None:
+    """Raises `SymflopsError` for a picture that cannot be drawn, before anything is timed."""
+    if plot is not None:
+        from symflops.pictures import need_matplotlib, writable
+
+        need_matplotlib()
+        writable(plot)
 
 
 def _keeping(out: str | None) -> Callable[[Record], Any]:

@@ -14,7 +14,7 @@ EXECUTED = replace(
     TORCH,
     name="executed",
     title="what fused attention executes",
-    citation="symflops: 2 for each multiply-accumulate of attended pairs, and again for scores that backward recomputes",
+    citation="symflops: 2 for each multiply-accumulate of attended pairs; what backward recomputes is paid again",
     domain="attention cores that run as one kernel",
     pairs="exact",
 )

@@ -1,10 +1,10 @@
-"""What a record says, as a page: each kernel beside its closed form, the laws, the fits, what was noted.
+"""What a record says, as a page: each kernel beside its closed form, the sums, the laws, the fits, what was noted.
 
 >>> from symflops.timing.samples import Record, Sample
->>> sample = Sample("up", "matmul", "forward", {"n_seq": 1024}, 6 * 10**9, 6 * 10**6, (1e-5, 1e-5))
->>> row = report(Record("H100", {}, "2026-01-31", "bf16", (), (sample,))).data["samples"][0]
->>> row["flops_per_second"], row["of_measured_peak"], row["of_data_sheet"]
-(600000000000000.0, 1.0, None)
+>>> sample = Sample("up", "mm", "forward", {"n_seq": 1024}, 6 * 10**9, 6 * 10**6, (1e-5, 1e-5))
+>>> page = report(Shown(Record("AMD EPYC", {}, "2026-01-31", "fp32", (), (sample,))))
+>>> page.data["rows"][0]["of_peak"], page.data["peaks"]["flops"], page.data["laws"]
+(1.0, 600000000000000.0, [])
 """
 
 from __future__ import annotations
@@ -14,60 +14,125 @@ from dataclasses import asdict
 from typing import Any
 
 from symflops.documents import Block, Document, Heading, Prose, Remarks, Table
+from symflops.timing.calibrating import Calibration
 from symflops.timing.fitted import Estimate, Fit
-from symflops.timing.laws import LAUNCHES, SHOWN, Ceilings, Departure, Finding, ceilings, judge
-from symflops.timing.predicting import Calibration, Prediction
-from symflops.timing.samples import Record, Sample
-from symflops.training.hardware import Device
+from symflops.timing.laws import SHOWN, Departure, Finding, judge
+from symflops.timing.predicting import Accuracy, Prediction, accuracy
+from symflops.timing.rows import Shown
+from symflops.timing.samples import PHASES, WHOLE, Record
+from symflops.timing.subjects import Subject
 
 UNSTEADY = 0.25
 """A spread beyond this share of the median is said."""
+_TERA = 1e13
+"""Rates are in TFLOP/s where the peak is above this, else in GFLOP/s."""
 
 
-def report(record: Record, device: Device | None = None, calibration: Calibration | None = None) -> Document:
-    """A record as a page; with shares of a device's data sheet and the fits of a calibration where they are given."""
-    top, found = ceilings(record), judge(record)
-    sheet = None if device is None or record.dtype not in device.peaks else float(device.peaks[record.dtype])
-    rows = [_told(each, top, sheet) for each in record.samples]
-    blocks = [_samples(rows), *_laws(found), *([] if calibration is None else _fits(calibration)), *_notes(record)]
+def report(of: Shown, calibration: Calibration | None = None) -> Document:
+    """A record as a page, with the fits of a calibration where one is given."""
+    record, found, off = of.record, judge(of.record), errors(of)
+    blocks = [
+        Prose(f"{record.device}, {record.dtype}, {record.date}"), *_forms(of.subject), _samples(of), *_sums(of),
+        *_errors(off), *_laws(found), *([] if calibration is None else _fits(calibration)), *_notes(of),
+    ]  # fmt: skip
     fits = {} if calibration is None else {"calibration": _calibration(calibration)}
     about = {"device": record.device, "dtype": record.dtype, "date": record.date, "versions": dict(record.versions)}
-    data = {**about, "notes": list(record.notes), "samples": rows, "laws": [asdict(each) for each in found], **fits}
-    return Document(f"Kernels timed on {record.device}, {record.dtype}", tuple(blocks), data)
+    sheet = None if of.sheet is None else of.sheet.peak
+    peaks = {"flops": of.top.peak, "bandwidth": of.top.bandwidth, "sheet": sheet}
+    laws, named = [asdict(each) for each in found], {name: asdict(each) for name, each in off.items()}
+    data = {**about, "peaks": peaks, "rows": of.rows, "totals": of.totals, "errors": named, "laws": laws, **fits}
+    return Document(_title(of), tuple(blocks), {**data, "notes": list(record.notes)})
 
 
-def _told(sample: Sample, top: Ceilings, sheet: float | None) -> dict[str, Any]:
-    """A sample in plain values."""
-    rate = sample.flops / sample.median
-    shares = {"of_measured_peak": rate / top.peak, "of_data_sheet": None if sheet is None else rate / sheet}
-    return {**sample.figures, **shares, "bound": bound(sample, top)}
+def errors(of: Shown) -> dict[str, Accuracy]:
+    """How far each prediction is off, over all kernels that it has a figure for."""
+    single = [each for each in of.record.samples if each.operation not in WHOLE]
+    return {name: accuracy(single, by) for name, by in of.predicted.items() if single}
 
 
-def bound(sample: Sample, top: Ceilings) -> str:
-    """What bounds a kernel: the launch, where it takes little longer than the shortest, else compute or memory."""
-    if sample.median < LAUNCHES * top.shortest and sample.median > LAUNCHES * top.work(sample):
-        return "launch"
-    return top.bound(sample.flops, sample.bytes)
+def _title(of: Shown) -> str:
+    what = "Kernels" if of.subject is None else f"The operations of {of.subject.name}"
+    return f"{what} timed on {of.record.device}, {of.record.dtype}"
 
 
-def _samples(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _forms(of: Subject | None) -> Iterator[Block]:
+    """The closed form of each operation that has FLOPs."""
+    if of is None:
+        return
+    rows = [(name, *(of.forms.get((name, phase), "") for phase in PHASES)) for name in of.runs]
+    shown = tuple((name, *forms) for name, *forms in rows if any(forms))
+    yield Table("FLOPs of one run", ("operation", *PHASES), shown)
+
+
+def _samples(of: Shown) -> Table:
+    unit, scale = _unit(of)
     head = (
-        "operation", "kernel", "phase", "FLOPs", "bytes", "FLOP/byte", "µs", "spread", "TFLOP/s", "GB/s",
-        "of peak measured", "of data sheet", "bound",
+        "operation", "sizes", "kernel", "phase", "runs", "FLOPs", "bytes", "FLOP/byte", "µs", "spread", unit, "GB/s",
+        "of peak", "of sheet", "of roof", "bound", *(f"{name}, µs" for name in of.predicted),
     )  # fmt: skip
-    return Table("", head, tuple(map(_line, rows)))
+    rows = [_line(row, scale, tuple(of.predicted)) for row in of.rows]
+    varied = _varied([row["sizes"] for row in of.rows])
+    sizes = [" ".join(f"{name}={row['sizes'][name]}" for name in varied if name in row["sizes"]) for row in of.rows]
+    return _without_empty("", head, [(row[0], size, *row[1:]) for row, size in zip(rows, sizes, strict=True)])
 
 
-def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
-    rates = (f"{row['flops_per_second'] / 1e12:.4g}", f"{row['bytes_per_second'] / 1e9:.4g}")
-    counts = (f"{row['flops']:.3e}", f"{row['bytes']:.3e}", f"{row['intensity']:.3g}")
-    times = (f"{row['seconds'] * 1e6:.4g}", _share(row["spread"]))
-    shares = (_share(row["of_measured_peak"]), _share(row["of_data_sheet"]))
-    return (row["operation"], row["kernel"], row["phase"], *counts, *times, *rates, *shares, row["bound"])
+def _varied(sizes: Sequence[Mapping[str, int]]) -> list[str]:
+    """The sizes of which there is more than one."""
+    names = {name: {each[name] for each in sizes if name in each} for each in sizes for name in each}
+    return sorted(name for name, values in names.items() if len(values) > 1)
+
+
+def _without_empty(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table without the columns that say nothing."""
+    kept = [number for number in range(len(head)) if any(row[number] for row in rows)]
+    cut = tuple(tuple(row[number] for number in kept) for row in rows)
+    return Table(title, tuple(head[number] for number in kept), cut)
+
+
+def _unit(of: Shown) -> tuple[str, float]:
+    return ("TFLOP/s", 1e-12) if of.top.peak > _TERA else ("GFLOP/s", 1e-9)
+
+
+def _line(row: Mapping[str, Any], scale: float, predicted: Sequence[str]) -> tuple[str, ...]:
+    runs = "" if row["runs"] is None else str(row["runs"])
+    counts = (f"{row['flops']:.4g}", f"{row['bytes']:.4g}", f"{row['intensity']:.3g}")
+    rates = (f"{row['flops_per_second'] * scale:.4g}", f"{row['bytes_per_second'] / 1e9:.4g}")
+    shares = (_share(row["of_peak"]), _share(row["of_sheet"]), _share(row["of_roof"]), row["bound"])
+    said = [_micro(row["predicted"][name]) if name in row["predicted"] else "" for name in predicted]
+    return (row["operation"], row["kernel"], row["phase"], runs, *counts, _micro(row["seconds"]), _share(row["spread"]),
+            *rates, *shares, *said)  # fmt: skip
 
 
 def _share(of: float | None) -> str:
     return "" if of is None else f"{100 * of:.3g}%"
+
+
+def _micro(seconds: float) -> str:
+    return f"{seconds * 1e6:.4g}"
+
+
+def _sums(of: Shown) -> Iterator[Block]:
+    """What the rows come to; of a module the FLOPs are the model's, and the share of the peak is the MFU."""
+    if not of.totals:
+        return
+    unit, scale = _unit(of)
+    rows = [
+        (name, f"{each['flops']:.4g}", _micro(each["seconds"]), f"{each['flops'] / each['seconds'] * scale:.4g}",
+         _share(each["mfu"]), _share(each["mfu_of_sheet"]), _share(each.get("mfu_6ND")))
+        for name, each in of.totals.items()
+    ]  # fmt: skip
+    head = ("what", "FLOPs", "µs", unit, "MFU", "MFU of the data sheet", "MFU by 6 x tokens x parameters")
+    yield _without_empty("All together", head, rows)
+
+
+def _errors(off: Mapping[str, Accuracy]) -> Iterator[Block]:
+    if off:
+        head = ("predicted by", "median error", "95 of 100 below", "worst", "kernels")
+        rows = [
+            (name, _share(each.median), _share(each.most), _share(each.worst), str(each.points))
+            for name, each in off.items()
+        ]
+        yield Table("Predictions", head, tuple(rows))
 
 
 def _laws(found: Sequence[Finding]) -> Iterator[Block]:
@@ -100,8 +165,8 @@ def _places(found: Sequence[Departure]) -> str:
 
 def _fits(of: Calibration) -> Iterator[Block]:
     yield Heading("Fits: seconds = latency + the longer of FLOPs/peak and bytes/bandwidth")
-    head = ("kind", "phase", "latency, µs", "peak, TFLOP/s", "bandwidth, GB/s", "samples", "median error")
-    yield Table("", head, tuple((kind, phase, *_fit(fit)) for (kind, phase), fit in of.fits.items()))
+    head = ("kernel or kind", "phase", "latency, µs", "peak, GFLOP/s", "bandwidth, GB/s", "samples", "median error")
+    yield Table("", head, tuple((name, phase, *_fit(fit)) for (name, phase), fit in of.fits.items()))
     if of.tiles is not None:
         size = f"{of.tiles.rows} x {of.tiles.columns}"
         yield Prose(f"Tiles of {size} on {of.tiles.processors} processors explain the matmuls better than none.")
@@ -110,7 +175,7 @@ def _fits(of: Calibration) -> Iterator[Block]:
 
 
 def _fit(of: Fit) -> tuple[str, ...]:
-    rates = (_estimate(of.latency, 1e6), _estimate(of.peak, 1e-12), _estimate(of.bandwidth, 1e-9))
+    rates = (_estimate(of.latency, 1e6), _estimate(of.peak, 1e-9), _estimate(of.bandwidth, 1e-9))
     return (*rates, str(of.points), _share(of.error))
 
 
@@ -119,18 +184,17 @@ def _estimate(of: Estimate | None, scale: float) -> str:
 
 
 def _calibration(of: Calibration) -> dict[str, Any]:
-    fits = [{"kind": kind, "phase": phase, **asdict(fit)} for (kind, phase), fit in of.fits.items()]
+    fits = [{"kernel": name, "phase": phase, **asdict(fit)} for (name, phase), fit in of.fits.items()]
     return {"fits": fits, "tiles": None if of.tiles is None else asdict(of.tiles), "notes": list(of.notes)}
 
 
-def _notes(record: Record) -> Iterator[Block]:
+def _notes(of: Shown) -> Iterator[Block]:
+    record = of.record
+    peaks = f"best seen: {of.top.peak:.4g} FLOP/s, {of.top.bandwidth:.4g} bytes/s"
+    sheet = "" if of.sheet is None else f"; data sheet: {of.sheet.peak:.4g} FLOP/s, {of.sheet.bandwidth:.4g} bytes/s"
+    said = (peaks + sheet, *record.notes, *_unsteady(record))
     yield Heading("Measured with")
-    seen = [
-        ("date", record.date),
-        *record.versions.items(),
-        *(("", note) for note in (*record.notes, *_unsteady(record))),
-    ]
-    yield Remarks(tuple(seen))
+    yield Remarks((*record.versions.items(), *(("", note) for note in said)))
 
 
 def _unsteady(record: Record) -> Iterator[str]:
@@ -141,27 +205,21 @@ def _unsteady(record: Record) -> Iterator[str]:
 
 
 def predicted(of: Prediction, device: str) -> Document:
-    """A prediction as a page: the operations, and forward, backward, a layer and a step of both together."""
-    head = ("operation", "phase", "runs", "FLOPs", "bytes", "predicted µs")
-    rows = tuple(
-        (
-            row.path,
-            row.phase,
-            f"{float(row.runs):g}",
-            f"{float(row.flops):.3e}",
-            f"{float(row.bytes):.3e}",
-            _micro(row.seconds),
-        )
-        for row in of.rows
-    )
-    whole = {"forward": of.of("forward"), "backward": of.of("backward"), "layer": of.layer, "step": of.step}
-    sums = Table("All together", ("what", "predicted µs"), tuple((name, _micro(at)) for name, at in whole.items()))
-    plain = [
-        {**asdict(row), "runs": float(row.runs), "flops": float(row.flops), "bytes": float(row.bytes)}
+    """A prediction as a page: the operations, and forward, backward, a layer and a step of both and the optimiser."""
+    head = ("operation", "kernel", "phase", "runs", "FLOPs", "bytes", "predicted µs")
+    rows = [
+        (row.path, row.kernel, row.phase, str(row.runs), f"{row.flops:.4g}", f"{row.bytes:.4g}", _micro(row.seconds))
         for row in of.rows
     ]
-    return Document(f"Predicted time on {device}", (Table("", head, rows), sums), {"rows": plain, "seconds": whole})
+    whole = {
+        **{phase: of.of(phase) for phase in PHASES}, "optimizer": of.optimizer, "step": of.step,
+        **{f"layer, {phase}": of.layer(phase) for phase in PHASES},
+    }  # fmt: skip
+    sums = Table("All together", ("what", "predicted µs"), tuple((name, _micro(at)) for name, at in whole.items()))
+    plain = [asdict(row) for row in of.rows]
+    return Document(
+        f"Predicted time on {device}", (Table("", head, tuple(rows)), sums), {"rows": plain, "seconds": whole}
+    )
 
 
-def _micro(seconds: float) -> str:
-    return f"{seconds * 1e6:.4g}"
+__all__ = ["Shown", "errors", "predicted", "report"]

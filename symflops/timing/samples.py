@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
 from statistics import median, quantiles
@@ -26,7 +26,7 @@ from typing import Any, Literal, get_args
 from symflops.errors import SymflopsError
 
 Phase = Literal["forward", "backward"]
-PHASES: tuple[str, ...] = get_args(Phase)
+PHASES: tuple[Phase, ...] = get_args(Phase)
 PEAK, COPY = "peak matmul", "peak copy"
 """What a device is at its best at: a large square matmul, and a large copy."""
 LAYER, MODEL, OPTIMIZER = "layer", "whole model", "optimizer step"
@@ -41,12 +41,23 @@ class RecordError(SymflopsError):
 
 
 @dataclass(frozen=True)
+class Product:
+    """``batch`` products of a matrix of rows x depth with one of depth x columns."""
+
+    batch: int
+    rows: int
+    columns: int
+    depth: int
+
+
+@dataclass(frozen=True)
 class Sample:
     """One kernel of one operation at one set of sizes, run many times.
 
     ``operation`` is the operation's name, ``kernel`` the implementation that ran (``matmul``, ``flash``, …), ``sizes``
     what its closed form has symbols for; ``flops`` and ``bytes`` are the closed form at those sizes, bytes with each
-    operand read and each result written once; ``seconds`` is every run that counts, without the warm-up.
+    operand read and each result written once; ``seconds`` is every run that counts, without the warm-up; ``products``
+    are the matrix products of a matmul, none of what is no matmul.
     Raises `RecordError` for a phase, size, count or time that cannot be.
     """
 
@@ -57,6 +68,7 @@ class Sample:
     flops: int
     bytes: int
     seconds: tuple[float, ...]
+    products: tuple[Product, ...] = ()
 
     def __post_init__(self) -> None:
         _need(self.phase in PHASES, f"{self.operation}: phase {self.phase!r} is not one of {', '.join(PHASES)}")
@@ -167,12 +179,13 @@ def parsed(text: str, name: str = "record") -> Record:
 
 
 def _plain(sample: Sample) -> dict[str, object]:
-    return {**vars(sample), "sizes": dict(sample.sizes)}
+    return {**vars(sample), "sizes": dict(sample.sizes), "products": [astuple(each) for each in sample.products]}
 
 
 def _sample(given: object) -> Sample:
     data = _object(given, "a sample", _SAMPLE)
-    return Sample(**{**data, "seconds": tuple(map(float, data["seconds"]))})
+    products = tuple(Product(*each) for each in data["products"])
+    return Sample(**{**data, "seconds": tuple(map(float, data["seconds"])), "products": products})
 
 
 def _object(given: object, what: str, checks: Mapping[str, tuple[str, Callable[[Any], bool]]]) -> dict[str, Any]:
@@ -210,6 +223,10 @@ def _number(given: Any) -> bool:
     return isinstance(given, float) or (_count(given) and abs(given) <= _MOST)
 
 
+def _is_product(given: Any) -> bool:
+    return isinstance(given, list) and len(given) == len(fields(Product)) and all(map(_count, given))
+
+
 def _list_of(each: Callable[[object], bool]) -> Callable[[Any], bool]:
     return lambda given: isinstance(given, list) and all(map(each, given))
 
@@ -234,6 +251,10 @@ _SAMPLE: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "flops": ("a whole number", _count),
     "bytes": ("a whole number", _count),
     "seconds": ("a list of numbers", _list_of(_number)),
+    "products": (
+        "a list of batch, rows, columns, depth",
+        _list_of(_is_product),
+    ),
 }
 assert list(_RECORD) == [each.name for each in fields(Record)]
 assert list(_SAMPLE) == [each.name for each in fields(Sample)]

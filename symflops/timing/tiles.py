@@ -4,29 +4,19 @@ A tile at the edge costs as much as a whole one, and the last wave as much as a 
 (NVIDIA, Matrix multiplication background user's guide, 2023, section 4).
 
 >>> tiles = Tiles(128, 256, processors=132)
->>> [round(float(tiles.waste([Shape(1, rows, 11 * 256, 4096)])), 4) for rows in (12 * 128, 12 * 128 + 1)]
+>>> [round(float(tiles.waste([Product(1, rows, 11 * 256, 4096)])), 4) for rows in (12 * 128, 12 * 128 + 1)]
 [1.0, 1.9987]
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
 from symflops.operations import Contraction
-from symflops.timing.samples import Sample
-
-
-@dataclass(frozen=True)
-class Shape:
-    """``batch`` products of a matrix of rows x depth with one of depth x columns."""
-
-    batch: int
-    rows: int
-    columns: int
-    depth: int
+from symflops.timing.samples import Phase, Product
 
 
 @dataclass(frozen=True)
@@ -37,51 +27,35 @@ class Tiles:
     columns: int
     processors: int
 
-    def waves(self, shape: Shape) -> int:
+    def waves(self, of: Product) -> int:
         """How often all processors take a tile each."""
-        tiles = shape.batch * -(-shape.rows // self.rows) * -(-shape.columns // self.columns)
+        tiles = of.batch * -(-of.rows // self.rows) * -(-of.columns // self.columns)
         return -(-tiles // self.processors)
 
-    def waste(self, shapes: Sequence[Shape]) -> Fraction:
+    def waste(self, products: Sequence[Product]) -> Fraction:
         """What is computed for each entry that is asked for, 1 or more; of several products, their mean."""
         each = [
             Fraction(self.waves(one) * self.processors * self.rows * self.columns, one.batch * one.rows * one.columns)
-            for one in shapes
+            for one in products
         ]
         return sum(each, Fraction(0)) / len(each) if each else Fraction(1)
 
 
-def shapes(of: Contraction, phase: str, sizes: Mapping[str, int]) -> tuple[Shape, ...]:
-    """The matrix products of a phase, from what the contraction declares: backward one for each operand's gradient.
+def products(of: Contraction, phase: Phase) -> tuple[Product, ...]:
+    """The matrix products of a phase, of a contraction whose sizes are numbers: backward one for each gradient.
 
-    ``sizes`` are numbers by axis, or by the name of the symbol of a closed form; nothing where one is missing.
-
-    >>> from symflops.notation import d_ff, d_model
-    >>> up = Contraction("up", "x[seq d] weight[d f] -> y[seq f]", {"seq": 5, "d": d_model, "f": d_ff})
-    >>> shapes(up, "forward", {"d_model": 2, "d_ff": 3})
-    (Shape(batch=1, rows=5, columns=3, depth=2),)
+    >>> up = Contraction("up", "x[seq d] weight[d f] -> y[seq f]", {"seq": 5, "d": 2, "f": 3})
+    >>> products(up, "forward")
+    (Product(batch=1, rows=5, columns=3, depth=2),)
+    >>> products(up, "backward")
+    (Product(batch=1, rows=5, columns=2, depth=3), Product(batch=1, rows=2, columns=3, depth=5))
     """
-    numbers = {axis: sizes.get(axis) or _number(of, axis, sizes) for axis in of.sizes}
-    if None in numbers.values():
-        return ()
     left, right = (frozenset(factor.axes) for factor in of.sentence.factors)
     result = frozenset(of.sentence.result.axes)
     parts = ((left & right & result), (left - right), (right - left), (left & right) - result)
-    batch, rows, columns, depth = (prod(numbers[axis] or 1 for axis in part) for part in parts)
+    batch, rows, columns, depth = (prod(int(of.sizes[axis]) for axis in part) for part in parts)
     if phase == "forward":
-        return (Shape(batch, rows, columns, depth),)
-    gradients = (Shape(batch, rows, depth, columns), Shape(batch, depth, columns, rows))
+        return (Product(batch, rows, columns, depth),)
+    gradients = (Product(batch, rows, depth, columns), Product(batch, depth, columns, rows))
     wanted = (factor.name not in of.constants for factor in of.sentence.factors)
     return tuple(each for each, want in zip(gradients, wanted, strict=True) if want)
-
-
-def _number(of: Contraction, axis: str, sizes: Mapping[str, int]) -> int | None:
-    size = of.sizes[axis]
-    value = size.subs({each: sizes[each.name] for each in size.free_symbols if each.name in sizes})
-    return int(value) if value.is_Integer else None
-
-
-def shapes_of(sample: Sample, known: Mapping[str, Contraction]) -> tuple[Shape, ...]:
-    """The products of a sample, by the declaration of its operation; nothing where there is none."""
-    of = known.get(sample.operation)
-    return () if of is None else shapes(of, sample.phase, sample.sizes)

@@ -14,10 +14,10 @@ import torch
 from torch.utils.benchmark import Timer
 
 from symflops.timing.samples import Phase
+from symflops.timing.tasks import Task
 from symflops.tracing.timing.inputs import Operands, drawn
 from symflops.tracing.timing.kernels import Kernel
 from symflops.tracing.timing.places import Place
-from symflops.tracing.timing.tasks import Task
 
 Call = Callable[[], Any]
 WARM = 3

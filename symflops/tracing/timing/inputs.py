@@ -11,8 +11,8 @@ from sympy import Pow, Symbol
 from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
 from symflops.formulas import Total
+from symflops.timing.tasks import Operand, Task
 from symflops.tracing.timing.places import Place
-from symflops.tracing.timing.tasks import Operand, Task
 
 Operands = tuple[torch.Tensor, ...]
 _SEED = 20

@@ -1,7 +1,7 @@
 """From an operation to the kernels that run it: matmuls, attention cores by backend, lookups, norms, activations.
 
 >>> from symflops.architectures import architecture
->>> from symflops.tracing.timing.tasks import tasks
+>>> from symflops.timing.tasks import tasks
 >>> {task.operation.role: kernels(task, "cpu")[0].name for task in tasks(architecture("gpt2"), 1, 8)}["norm"]
 'layer_norm'
 """
@@ -25,8 +25,9 @@ from symflops.errors import SymflopsError
 from symflops.masks import Full
 from symflops.operations import Contraction, Lookup
 from symflops.timing.laws import CAUSAL
-from symflops.tracing.timing.fused import fused
-from symflops.tracing.timing.tasks import Task
+from symflops.timing.recognised import matmul
+from symflops.timing.tasks import Task
+from symflops.tracing.timing.fused import called
 
 Run = Callable[..., torch.Tensor]
 """From the operands, in the task's order, to the result."""
@@ -64,24 +65,21 @@ def kernels(task: Task, device: str) -> tuple[Kernel, ...]:
     Raises `NoKernel`.
     """
     if task.is_core:
-        left_out = CAUSAL if type(task.mask) is not Full else ""
+        left_out = CAUSAL if task.masked else ""
         return tuple(Kernel(name + left_out, partial(_core, task, each)) for name, each in BACKENDS[device].items())
     operation = task.operation
     if isinstance(operation, Elementwise):
-        return (Kernel(*fused(operation)),)
+        return (Kernel(*called(operation)),)
     if isinstance(operation, Lookup):
         return (Kernel("embedding", lambda table, index: functional.embedding(index, table)),)
     if type(operation) is not Contraction:
         raise NoKernel(f"{task.path}: a {type(operation).__name__} has no kernel here")
-    return (_contraction(operation.sentence),)
+    return (_contraction(operation),)
 
 
-def _contraction(sentence: Sentence) -> Kernel:
-    """One matmul of two matrices where a sentence is one as it stands, else batched matmuls by einsum."""
-    left, right = sentence.factors
-    if right.axes == (left.axes[-1], sentence.result.axes[-1]) and sentence.result.axes[:-1] == left.axes[:-1]:
-        return Kernel("addmm", _addmm) if sentence.added else Kernel("mm", _mm)
-    return Kernel("einsum", partial(_einsum, sentence))
+def _contraction(of: Contraction) -> Kernel:
+    name = matmul(of)
+    return Kernel(name, _MATRICES[name] if name in _MATRICES else partial(_einsum, of.sentence))
 
 
 def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -91,6 +89,9 @@ def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 def _addmm(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     flat = torch.addmm(bias, left.reshape(-1, left.shape[-1]), right)
     return flat.reshape(*left.shape[:-1], right.shape[-1])
+
+
+_MATRICES: Mapping[str, Run] = MappingProxyType({"mm": _mm, "addmm": _addmm})
 
 
 def _einsum(sentence: Sentence, left: torch.Tensor, right: torch.Tensor, *added: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import torch
 
 from symflops.errors import SymflopsError
-from symflops.timing.samples import COPY, PEAK, Sample
+from symflops.timing.samples import COPY, PEAK, Product, Sample
 from symflops.tracing.timing.clock import timed
 from symflops.tracing.timing.places import Place
 
@@ -37,7 +37,8 @@ def measured(where: Place, repeat: int) -> tuple[Sample, Sample]:
     multiply = timed(lambda: torch.mm(*factors), where, repeat)
     source, target = (torch.ones(size, dtype=torch.int8, device=where.device) for _ in range(2))
     copy = timed(lambda: target.copy_(source), where, repeat)
+    square = Product(1, side, side, side)
     return (
-        Sample(PEAK, "mm", "forward", {"side": side}, 2 * side**3, matrices, multiply),
+        Sample(PEAK, "mm", "forward", {"side": side}, 2 * side**3, matrices, multiply, (square,)),
         Sample(COPY, "copy", "forward", {"bytes": size}, 0, 2 * size, copy),
     )

@@ -15,10 +15,10 @@ from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
 from symflops.masks import AttendedPairs, Full
 from symflops.operations import Lookup
+from symflops.timing.tasks import Task
 from symflops.tracing.timing.formulas import computed, gathered, spread
 from symflops.tracing.timing.inputs import Operands
 from symflops.tracing.timing.kernels import Kernel
-from symflops.tracing.timing.tasks import Task
 
 TOLERANCES: Mapping[torch.dtype, float] = MappingProxyType(
     {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}

@@ -19,17 +19,16 @@ from torch import Tensor, nn
 from symflops.architectures import Architecture
 from symflops.conventions import EXACT
 from symflops.errors import SymflopsError
+from symflops.timing.predicting import update_bytes
 from symflops.timing.samples import LAYER, MODEL, OPTIMIZER, Phase, Sample
+from symflops.timing.tasks import Task
 from symflops.tracing.models import Built, build, run_forward, token_inputs
 from symflops.tracing.timing.clock import timed
 from symflops.tracing.timing.inputs import CAN
 from symflops.tracing.timing.places import Place
-from symflops.tracing.timing.tasks import Task
 
 _STATES = 4
 """Parameters, gradients, and the two moments of AdamW."""
-_MOVED = 7
-"""AdamW reads all four, and writes all but the gradients."""
 _LOGITS = 4
 
 
@@ -61,7 +60,7 @@ def whole(
     sizes = {**model.sizes, "n_batch": n_batch, "n_seq": n_seq}
     for part in _parts(built, model, tasks, sizes):
         yield from _passes(part, where, repeat, sizes)
-    yield _update(built, where, repeat, sizes)
+    yield _update(built, where, repeat, sizes, update_bytes(model, where.form))
 
 
 def memory(model: Architecture, tasks: Sequence[Task], where: Place) -> int:
@@ -120,11 +119,9 @@ def _sample(part: _Part, phase: Phase, where: Place, sizes: dict[str, int], time
     return Sample(part.name, part.kernel, phase, sizes, ceil(flops), ceil(moved), times)
 
 
-def _update(built: Built, where: Place, repeat: int, sizes: dict[str, int]) -> Sample:
+def _update(built: Built, where: Place, repeat: int, sizes: dict[str, int], moved: int) -> Sample:
     weights = list(built.module.parameters())
     for each in weights:
         each.grad = torch.randn_like(each)
     optimizer = torch.optim.AdamW(weights, lr=1e-9, fused=True)
-    times = timed(optimizer.step, where, repeat)
-    moved = ceil(_MOVED * sum(each.numel() for each in weights) * where.element)
-    return Sample(OPTIMIZER, "AdamW fused", "forward", sizes, 0, moved, times)
+    return Sample(OPTIMIZER, "AdamW fused", "forward", sizes, 0, moved, timed(optimizer.step, where, repeat))

@@ -26,9 +26,10 @@ from symflops.errors import UnknownName
 from symflops.masks import AttendedPairs, Causal, Full
 from symflops.measures import priced
 from symflops.networks import Use, uses
-from symflops.operations import Lookup, Operation
+from symflops.operations import Contraction, Lookup, Operation
 from symflops.timing.executed import EXECUTED
-from symflops.timing.samples import Phase
+from symflops.timing.samples import Phase, Product
+from symflops.timing.tiles import products
 
 CORE = "core"
 """The name of a whole attention core that runs as one kernel: scores, softmax and mix."""
@@ -78,6 +79,11 @@ class Task:
         return self.operation.mask
 
     @property
+    def masked(self) -> bool:
+        """Whether it is a core that leaves masked pairs out."""
+        return self.is_core and type(self.mask) is not Full
+
+    @property
     def sizes(self) -> dict[str, int]:
         """The size of each axis."""
         return {axis: int(size) for use in self.uses for axis, size in use.operation.sizes.items()}
@@ -114,6 +120,11 @@ class Task:
     def work(self, phase: Phase, under: Convention) -> int:
         """What a convention counts of it, once."""
         return int(Add(*(priced(use, under, phase) for use in self.uses)))
+
+    def products(self, phase: Phase) -> tuple[Product, ...]:
+        """The matrix products of a contraction by itself; none of all else."""
+        of = self.operation
+        return products(of, phase) if isinstance(of, Contraction) and not self.is_core else ()
 
     def has(self, phase: Phase) -> bool:
         """Whether there is something to do: no operand may need a gradient."""

@@ -1,0 +1,147 @@
+"""A model at the points of a grid, timed into one record: what calibrations, laws and plots are made from.
+
+>>> from symflops.architectures import architecture
+>>> from symflops.tracing.timing.places import place
+>>> small = architecture("gpt2", "flash").with_sizes(d_model=32, n_head=4, n_vocab=50)
+>>> points = [Point(small, 1, 8, ("up",)), Point(small, 1, 16, ("up",))]
+>>> record = timed(points, place("cpu", "fp32"), repeat=1)
+>>> [(each.sizes["n_seq"], each.phase) for each in record.samples if each.operation == "Feedforward/up"]
+[(8, 'forward'), (8, 'backward'), (16, 'forward'), (16, 'backward')]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from symflops.architectures import Architecture
+from symflops.errors import SizeError, SymflopsError
+from symflops.timing.samples import Record, Sample
+from symflops.timing.tasks import Task, named, tasks, unmasked
+from symflops.tracing.timing.inputs import refuse
+from symflops.tracing.timing.peaks import measured
+from symflops.tracing.timing.places import Place
+from symflops.tracing.timing.running import Keep, Stage, empty, run
+
+Also = Callable[[Architecture, Sequence[Task], Place, int, int, int], Iterable[Sample]]
+"""What is timed besides the operations: nothing, or the whole model."""
+
+
+def nothing(model: Architecture, every: Sequence[Task], where: Place, repeat: int, *at: int) -> Iterable[Sample]:
+    """Only the operations."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model at numbers for its sizes, and how many tokens it reads; ``operations`` by name, all where none is given.
+
+    ``also`` is `whole` where the layer, the model and the optimiser are timed too.
+    """
+
+    model: Architecture
+    n_batch: int
+    n_seq: int
+    operations: tuple[str, ...] = ()
+    also: Also = nothing
+
+    def __str__(self) -> str:
+        return f"{self.model.name}, {self.n_batch} x {self.n_seq} tokens"
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is run: the operations, and of each masked attention core its twin without a mask."""
+        asked = named(tasks(self.model, self.n_batch, self.n_seq), self.operations)
+        return (*asked, *(unmasked(task) for task in asked if task.masked))
+
+    def samples(self, where: Place, repeat: int) -> Iterable[Sample]:
+        """What is timed besides."""
+        every = tasks(self.model, self.n_batch, self.n_seq)
+        return self.also(self.model, every, where, repeat, self.n_batch, self.n_seq)
+
+
+def points(
+    model: Architecture, sizes: Iterable[Mapping[str, int]], operations: tuple[str, ...] = (), also: Also = nothing
+) -> tuple[Point, ...]:
+    """A model at each of some sizes; those that are no model are left out where others are.
+
+    Raises `SizeError` where none is a model, `UnknownName` for an operation or a size that it does not have.
+    """
+    found, refused = [], []
+    for each in sizes:
+        at = {"n_batch": 1, **each}
+        n_batch, n_seq = at.pop("n_batch"), at.pop("n_seq", None)
+        try:
+            changed = model.with_sizes(**at) if at else model
+            point = Point(changed, n_batch, changed.length(n_seq), operations, also)
+            tuple(point.tasks)
+        except SizeError as error:
+            refused.append(error)
+        else:
+            found.append(point)
+    if not found:
+        raise refused[0]
+    return tuple(found)
+
+
+def timed(
+    points: Sequence[Point],
+    where: Place,
+    repeat: int,
+    keep: Keep = lambda record: None,
+    stage: Stage = lambda what, done, of: None,
+) -> Record:
+    """One record of all points, and of the peaks of the place first; ``keep`` gets it after each operation.
+
+    An interruption ends it with what there is, and says so in its notes. Points that memory does not hold are named in
+    the notes where there are several. Raises `SymflopsError` where nothing is left.
+    """
+    jobs = _fitting(points, where)
+    record = empty(where, repeat)
+    record = replace(record, notes=(*record.notes, *jobs.refused))
+    done = 0
+    try:
+        for sample in measured(where, repeat):
+            record = record.with_sample(sample)
+        for number, (point, task) in enumerate(jobs.each):
+            stage(f"{point}: {task.path}", number, len(jobs.each))
+            record = run(record, task, where, repeat)
+            keep(record)
+            done = number + 1
+        for point in jobs.points:
+            for sample in point.samples(where, repeat):
+                stage(f"{point}: {sample.operation}", done, len(jobs.each))
+                record = record.with_sample(sample)
+                keep(record)
+    except KeyboardInterrupt:
+        said = f"interrupted after {done} of {len(jobs.each)} operations"
+        record = replace(record, notes=(*record.notes, said))
+    record = replace(record, notes=(*record.notes, where.note("after")))
+    keep(record)
+    return record
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    points: tuple[Point, ...]
+    each: tuple[tuple[Point, Task], ...]
+    refused: tuple[str, ...]
+
+
+def _fitting(points: Sequence[Point], where: Place) -> _Jobs:
+    """The points that memory holds, and why others were left out. Raises `SymflopsError` where none is left."""
+    kept, refused = [], []
+    each: dict[object, tuple[Point, Task]] = {}
+    for point in points:
+        try:
+            for task in point.tasks:
+                refuse(task, where)
+        except SymflopsError as error:
+            refused.append(error)
+            continue
+        kept.append(point)
+        # An operation that a size does not reach is the same at several points.
+        each |= {(task.path, type(task.mask), *task.symbols.items()): (point, task) for task in point.tasks}
+    if not kept:
+        raise refused[0]
+    return _Jobs(tuple(kept), tuple(each.values()), tuple(map(str, refused)))
