@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from symflops.tracing.timing.report import Timed
 from timed_models import ARGUMENTS, CPU, SMALL, only, small
 
 from symflops.architectures import architecture
 from symflops.cli import run as command
 from symflops.errors import SymflopsError, UnknownName
-from symflops.timing.samples import Record
+from symflops.timing.rows import Shown
+from symflops.timing.samples import Record, Sample
+from symflops.timing.subjects import subject
 from symflops.timing.tasks import Task, named, tasks
-from symflops.tracing.timing import running
+from symflops.tracing.timing import points, running
 from symflops.tracing.timing.clock import seconds
 from symflops.tracing.timing.inputs import drawn, needed, refuse
 from symflops.tracing.timing.kernels import kernels
-from symflops.tracing.timing.peaks import Peaks
 from symflops.tracing.timing.places import Place, place
 
 
@@ -66,7 +66,14 @@ def test_what_does_not_fit_is_refused_before_it_is_allocated(monkeypatch: pytest
         refuse(huge, CPU)
     monkeypatch.setattr(running, "drawn", lambda *_: pytest.fail("allocated"))
     with pytest.raises(SymflopsError, match="GB"):
-        running.run([only(small("gpt2"), "up"), huge], CPU, 2)
+        points.timed([points.Point(architecture("gpt2"), 10**6, 1024)], CPU, 2)
+
+
+def test_a_point_that_does_not_fit_is_left_out_where_others_do() -> None:
+    at = [points.Point(small("gpt2"), batch, 8, ("up",)) for batch in (1, 10**9)]
+    record = points.timed(at, CPU, 1)
+    assert {each.sizes["n_batch"] for each in record.samples if each.operation == "Feedforward/up"} == {1}
+    assert any("Feedforward/up takes" in note and "GB to time" in note for note in record.notes)
 
 
 def test_names_are_paths_last_parts_and_roles() -> None:
@@ -78,7 +85,9 @@ def test_names_are_paths_last_parts_and_roles() -> None:
         named(every, ["upp"])
 
 
-def test_an_interrupted_run_keeps_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_keeps_what_it_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     place_of = tmp_path / "record.json"
     real, seen = running.checked, []
 
@@ -90,8 +99,20 @@ def test_an_interrupted_run_keeps_what_it_measured(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(running, "checked", third_is_interrupted)
     assert command(["time", "--model", "gpt2", *ARGUMENTS, "--out", str(place_of)]) == 2
-    kept = Record.read(place_of)
-    assert {sample.operation for sample in kept.samples} == set(seen[:2]) and len(kept.samples) == 4
+    kept, said = Record.read(place_of), capsys.readouterr()
+    assert {each.operation for each in kept.samples} - {"peak matmul", "peak copy"} == set(seen[:2])
+    assert said.err == "interrupted after 2 of 16 operations\n" and "Embed/position" in said.out
+
+
+def test_a_run_that_is_interrupted_before_anything_was_timed_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(points, "measured", interrupted)
+    assert command(["time", "--model", "gpt2", *ARGUMENTS]) == 2
+    assert capsys.readouterr().err == "symflops: interrupted before anything was timed\n"
 
 
 def test_the_command_reports_each_operation_and_writes_its_record(
@@ -101,24 +122,28 @@ def test_the_command_reports_each_operation_and_writes_its_record(
     assert command(["time", "--model", "gpt2", *ARGUMENTS, "--out", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     record = Record.read(out)
-    assert len(found["rows"]) == len(record.samples) == 2 * 15
+    assert len(found["rows"]) == len(record.samples) == 2 * 15 + 2 + 2  # the core's twin without a mask, and the peaks
     for row in found["rows"]:
         assert row["flops_per_second"] == pytest.approx(row["flops"] / row["seconds"])
     model = small("gpt2")
-    assert found["totals"]["forward"]["flops"] == int(model.flops(1, 8, "exact").expr)
+    assert found["totals"]["operations, forward"]["flops"] == int(model.flops(1, 8, "exact").expr)
     assert command(["time", "--model", "gpt2", *ARGUMENTS, "--operation", "up"]) == 0
     assert "Feedforward/up" in capsys.readouterr().out
 
 
-def test_shares_and_bounds_are_against_the_peaks() -> None:
+def test_shares_and_bounds_are_against_the_best_seen() -> None:
     task = only(small("gpt2"), "up")
-    record = running.run([task], CPU, 2)
-    one = replace(record.samples[0], seconds=(1e-3,))
-    shown = Timed("", (task,), replace(record, samples=(one,)), Peaks(one.flops * 2000.0, one.bytes * 1e9)).as_json()
-    assert shown["rows"][0]["of_peak"] == pytest.approx(0.5) and shown["rows"][0]["bound"] == "compute"
-    assert shown["rows"][0]["of_roof"] == pytest.approx(0.5)
-    assert shown["totals"]["forward"]["seconds"] == pytest.approx(12e-3)
-    assert Peaks(one.flops * 1e9, 1.0).bound(one.flops, one.bytes) == "memory"
+    flops, moved = task.flops("forward"), task.bytes("forward", CPU.element)
+    up = Sample(task.path, "addmm", "forward", task.symbols, flops, moved, (1e-3,), task.products("forward"))
+    peak = Sample("peak matmul", "mm", "forward", {"side": 1}, flops, moved, (5e-4,))
+    copy = Sample("peak copy", "copy", "forward", {"bytes": 1}, 0, moved, (1e-6,))
+    record = Record("AMD EPYC", {}, "2026-01-31", "fp32", (), (up, peak, copy))
+    shown = Shown(record, subject(small("gpt2")))
+    assert shown.rows[0]["of_peak"] == pytest.approx(0.5) and shown.rows[0]["bound"] == "compute"
+    assert shown.rows[0]["of_roof"] == pytest.approx(0.5)
+    assert shown.totals["operations, forward"]["seconds"] == pytest.approx(12e-3)
+    slow = replace(copy, seconds=(1.0,))
+    assert Shown(replace(record, samples=(up, peak, slow))).rows[0]["bound"] == "memory"
 
 
 def test_a_whole_model_is_held_against_the_sum_of_its_operations(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,6 +159,26 @@ def test_a_whole_model_is_held_against_the_sum_of_its_operations(capsys: pytest.
     assert step["flops"] == int(model.flops(1, 8, "exact", phase="training").expr)
     whole = [row["seconds"] for (name, _), row in rows.items() if name in ("whole model", "optimizer step")]
     assert step["seconds"] == pytest.approx(sum(whole)) and len(whole) == 3
+    lecture = 6 * 8 * model.params() / step["seconds"] / found["peaks"]["flops"]
+    assert step["mfu_6ND"] == pytest.approx(lecture)
+    one, two = (small("gpt2").with_sizes(n_layer=layers).flops(1, 8, "exact").expr for layers in (1, 2))
+    assert rows["layer", "forward"]["flops"] == two - one
+
+
+def test_a_grid_is_timed_at_every_point_that_is_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, picture = tmp_path / "record.json", tmp_path / "roof.svg"
+    grid = ["--grid", "seq=8,16", "--grid", "d_model=32:96:*2", "--grid", "n_head=4,5"]
+    common = ["--model", "gpt2", "--set", "n_vocab=50", "--repeat", "1", "--operation", "up"]
+    assert command(["time", *common, *grid, "--out", str(out), "--plot", str(picture)]) == 0
+    sizes = {(each.sizes["n_seq"], each.sizes["d_model"]) for each in Record.read(out).samples if "d_ff" in each.sizes}
+    assert sizes == {(seq, width) for seq in (8, 16) for width in (32, 64)}
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+    capsys.readouterr()
+    assert command(["time", "--record", str(out), "--calibration", str(out), "--json"]) == 2
+    assert "too few to fit" in capsys.readouterr().err
+    assert command(["time", "--record", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["rows"]) == len(Record.read(out).samples)
 
 
 def test_a_whole_model_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,6 +191,15 @@ def test_a_whole_model_that_does_not_fit_is_refused(capsys: pytest.CaptureFixtur
     ("arguments", "said"),
     [
         ([], "needs --model"),
+        (["--operation", "up", "--grid", "seq"], "--grid is 'seq'"),
+        (["--operation", "up", "--grid", "seq=1,2", "--grid", "seq=3"], "each size once"),
+        (["--operation", "up", "--grid", "seq=0"], "seq"),
+        (["--operation", "up", "--grid", "d_nothing=1"], "d_nothing"),
+        (["--operation", "up", "--grid", "n_head=5,7"], "n_head"),
+        (["--operation", "up", "--grid", "device=h100"], "--grid"),
+        (["--operation", "up", "--plot", "roof.pdf"], "a picture is a .png or .svg"),
+        (["--record", "/nowhere.json"], "cannot read /nowhere.json"),
+        (["--operation", "up", "--calibration", "/nowhere.json"], "cannot read /nowhere.json"),
         (["--model", "gpt2", "--device", "tpu"], "unknown device to time on 'tpu'"),
         (["--model", "gpt2", "--device", "cuda:999"], "no device cuda:999"),
         (["--model", "gpt2", "--device", "cuda:x"], "unknown device to time on 'cuda:x'"),
@@ -171,7 +225,7 @@ def test_bad_input_is_refused_in_one_line(arguments: list[str], said: str, capsy
 @pytest.mark.parametrize("name", SMALL)
 def test_every_kernel_of_a_gpu_equals_the_declaration(name: str, form: str) -> None:
     where: Place = place("cuda", form)
-    record = running.run(tasks(small(name), 2, 64), where, 3)
+    record = points.timed([points.Point(small(name), 2, 64)], where, 3)
     assert len(record.samples) >= 28
 
 
@@ -182,7 +236,7 @@ def test_the_memory_that_a_gpu_takes_is_at_most_what_was_said() -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        running.run([task], where, 2)
+        running.run(running.empty(where, 2), task, where, 2)
         assert torch.cuda.max_memory_allocated() - before <= needed(task, where), task.path
 
 

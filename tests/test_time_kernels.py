@@ -115,5 +115,5 @@ def test_what_no_kernel_runs_is_named_and_not_timed() -> None:
     task = only(mamba, "State space: Convolution/convolution")
     with pytest.raises(NoKernel):
         kernels(task, "cpu")
-    record = running.run([task], CPU, 2)
+    record = running.run(running.empty(CPU, 2), task, CPU, 2)
     assert record.samples == () and any("a Convolution has no kernel" in note for note in record.notes)

@@ -37,10 +37,10 @@ def combinations(grid: Sequence[str], fixed: Mapping[str, int]) -> Iterator[dict
 
 
 def _column(of: Axis) -> tuple[str, list[int]]:
-    [(name, numbers)] = of.numbers.items()
+    name, numbers = next(iter(of.numbers.items()))
     whole = [number for number in numbers if isinstance(number, int)]
-    if len(whole) < len(numbers):
-        raise SizeError(f"--grid: {name} is no whole number everywhere; give sizes, such as seq=128,256")
+    if len(of.numbers) > 1 or len(whole) < len(numbers):
+        raise SizeError(f"--grid: {', '.join(of.columns)} is no size; give whole numbers, such as seq=128,256")
     return name, whole
 
 

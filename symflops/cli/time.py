@@ -83,6 +83,9 @@ def time(
         fixed = {"n_batch": bounded("--batch", batch)} | ({} if seq is None else {"n_seq": bounded("--seq", seq)})
         found = _timed(model, operations, step, combinations(grid, fixed), (device, dtype), runs, keep)
     _show(found, model if name or record is None else None, by, plot, as_json)
+    if record is None and found.interrupted:
+        click.echo(found.interrupted, err=True)
+        return 2
     return 0
 
 
@@ -96,23 +99,19 @@ def _timed(
     keep: Callable[[Record], Any],
 ) -> Record:
     """The record of a model at each combination of sizes."""
-    _need_torch()
     from symflops.cli.progress import stages
-    from symflops.tracing.timing.places import place
-    from symflops.tracing.timing.points import nothing, points, timed
-    from symflops.tracing.timing.whole import whole
+
+    try:
+        from symflops.tracing.timing.places import place
+        from symflops.tracing.timing.points import nothing, points, timed
+        from symflops.tracing.timing.whole import whole
+    except ModuleNotFoundError as error:
+        raise SymflopsError(f"time needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
 
     where = place(*on)
     asked = points(model, sizes, operations, whole if step else nothing)
     with stages() as stage:
         return timed(asked, where, runs, keep, stage)
-
-
-def _need_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise SymflopsError(f"time needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
 
 
 def _calibrated(file: str) -> Calibration:

@@ -250,7 +250,7 @@ LAWS: tuple[HardwareLaw, ...] = (
         "causal-share",
         r"t_{causal} / t_{full} = f_{causal} / f_{full}",
         "A kernel that leaves masked pairs out takes their share less: near half for long sequences.",
-        "Dao 2023, section 3.1, arXiv:2307.08691",
+        "Dao 2023, section 3.1.1 (causal masking), arXiv:2307.08691",
         0.15,
         "ratio",
         _causal,

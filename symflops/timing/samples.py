@@ -32,6 +32,8 @@ PEAK, COPY = "peak matmul", "peak copy"
 LAYER, MODEL, OPTIMIZER = "layer", "whole model", "optimizer step"
 """What runs as a module does, and not as one kernel."""
 WHOLE = (LAYER, MODEL, OPTIMIZER)
+INTERRUPTED = "interrupted"
+"""How the note of a run begins that was interrupted."""
 _MOST = 10**40
 """Counts beyond this are no counts of one kernel."""
 
@@ -128,6 +130,11 @@ class Record:
     dtype: str
     notes: tuple[str, ...]
     samples: tuple[Sample, ...]
+
+    @property
+    def interrupted(self) -> str | None:
+        """After how much a run was interrupted; None where it was not."""
+        return next((note for note in self.notes if note.startswith(INTERRUPTED)), None)
 
     def with_sample(self, sample: Sample) -> Record:
         """The record with one more sample; one of the same kernel and sizes gives way to it."""

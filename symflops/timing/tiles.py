@@ -1,7 +1,7 @@
 """What a matmul's shape wastes: its result is computed in tiles, and tiles in waves of as many as there are processors.
 
 A tile at the edge costs as much as a whole one, and the last wave as much as a full one: tile and wave quantisation
-(NVIDIA, Matrix multiplication background user's guide, 2023, section 4).
+(NVIDIA, Matrix Multiplication Background User's Guide, DU-09799-001, February 2023, sections 3.1 and 3.2).
 
 >>> tiles = Tiles(128, 256, processors=132)
 >>> [round(float(tiles.waste([Product(1, rows, 11 * 256, 4096)])), 4) for rows in (12 * 128, 12 * 128 + 1)]

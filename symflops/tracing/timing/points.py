@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from symflops.architectures import Architecture
 from symflops.errors import SizeError, SymflopsError
-from symflops.timing.samples import Record, Sample
+from symflops.timing.samples import INTERRUPTED, Record, Sample
 from symflops.timing.tasks import Task, named, tasks, unmasked
 from symflops.tracing.timing.inputs import refuse
 from symflops.tracing.timing.peaks import measured
@@ -114,7 +114,9 @@ def timed(
                 record = record.with_sample(sample)
                 keep(record)
     except KeyboardInterrupt:
-        said = f"interrupted after {done} of {len(jobs.each)} operations"
+        if not record.samples:
+            raise SymflopsError("interrupted before anything was timed") from None
+        said = f"{INTERRUPTED} after {done} of {len(jobs.each)} operations"
         record = replace(record, notes=(*record.notes, said))
     record = replace(record, notes=(*record.notes, where.note("after")))
     keep(record)
