@@ -99,10 +99,7 @@ def draw_timings(record: Record, sheet: Roof | None = None, predicted: Predicted
     _roofline(left, shown, roofs)
     for axes in right:
         _errors(axes, shown, series)
-    title = f"Timed on {record.device}, {record.dtype}, {record.date.partition('T')[0]}"
-    of = f"median runs of samples with FLOPs: {len(shown)} of {len(record.samples)} in the record"
-    figure.supxlabel(of, fontsize="small", color=_GREY)
-    figure.suptitle(fill(title, _TITLE * panels), x=0.01, ha="left", fontweight="bold", parse_math=False)
+    _titled(figure, record, len(shown), _TITLE * panels)
     return figure
 
 
@@ -115,6 +112,14 @@ def kind(sample: Sample) -> str:
     if sample.operation in WHOLE:
         return MODULES
     return f"{'attention' if sample.operation.rpartition('/')[2] == CORE else 'matmul'} {sample.phase}"
+
+
+def _titled(figure: Figure, record: Record, shown: int, width: int) -> None:
+    """What was timed and when above, and below how many of the samples are drawn."""
+    title = f"Timed on {record.device}, {record.dtype}, {record.date.partition('T')[0]}"
+    figure.suptitle(fill(title, width), x=0.01, ha="left", fontweight="bold", parse_math=False)
+    said = f"median runs of samples with FLOPs: {shown} of {len(record.samples)} in the record"
+    figure.supxlabel(said, fontsize="small", color=_GREY)
 
 
 def _drawn(record: Record) -> tuple[Sample, ...]:

@@ -145,8 +145,9 @@ def test_the_title_says_what_was_timed_and_when() -> None:
 @pytest.mark.parametrize("factor", [1.1, 2.5, 0.1, 1e-3, 1e-12])
 @pytest.mark.parametrize("count", [1, 6])
 def test_nothing_is_written_over_the_points_or_out_of_the_picture(count: int, factor: float) -> None:
-    named = {name: times(*[factor] * 6) for name in ("calibrated", "data-sheet roofline", "$x$")}
-    record = replace(TINY, device="A device with a long name, " * 3, samples=TINY.samples[:count])
+    """Names hold what would be a wrong formula, were it read as one."""
+    named = {name: times(*[factor] * 6) for name in ("calibrated", "data-sheet roofline", r"$\x$")}
+    record = replace(TINY, device=r"A device with a long name, $\x$, " * 3, samples=TINY.samples[:count])
     figure: Any = draw_timings(record, SHEET, named)
     figure.draw_without_rendering()
     for axes in figure.axes:
