@@ -15,11 +15,12 @@ from torch.utils import _runtime_estimation as torch_arithmetic
 from torch.utils.flop_counter import flop_registry
 
 from symflops.architectures import architecture
-from symflops.errors import SizeError, SymflopsError
+from symflops.errors import ConfigError, SizeError, SymflopsError
 from symflops.timing.roof import Roof
 from symflops.timing.samples import Phase
 from symflops.tracing.internals import Dispatch, FakeTensorMode
 from symflops.tracing.internals.estimator import estimated, given
+from symflops.tracing.models import build
 from symflops.tracing.timing.clock import prepared
 from symflops.tracing.timing.kernels import Kernel, kernels
 from symflops.tracing.timing.peers import estimated_model, estimated_task
@@ -245,3 +246,14 @@ class _WithoutGradients(Task):
 def test_sizes_that_a_model_does_not_take_are_refused() -> None:
     with pytest.raises(SizeError, match="longer than the table of 1024 learned positions"):
         estimated_model(small("gpt2"), CPU, COMPUTE, 1, 4096)
+
+
+@pytest.mark.parametrize("device", ["fake:nowhere", "fake:cuda:x"])
+def test_a_fake_model_of_an_unknown_device_is_refused(device: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown device '{device}'"):
+        build(small("gpt2").config, device=device)
+
+
+def test_a_fake_model_can_be_of_a_named_device() -> None:
+    found = build(small("gpt2").config, device="fake:cpu")
+    assert found.device == torch.device("cpu") and isinstance(found.mode, FakeTensorMode)
