@@ -73,9 +73,10 @@ def one_sequence_per_row() -> Iterator[None]:
 
 
 def place(device: str) -> tuple[torch.device, FakeTensorMode | None]:
-    if device == "fake":
-        return torch.device("cpu"), FakeTensorMode()
+    kind, _, of = device.partition(":")
     try:
+        if kind == "fake":
+            return torch.device(of or "cpu"), FakeTensorMode()
         return torch.device(device), None
     except RuntimeError as error:
         raise ConfigError(f"unknown device {device!r}; one of meta, fake, or a real one such as cpu") from error

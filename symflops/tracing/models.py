@@ -72,8 +72,8 @@ def build(
 
     `attention` is "eager" (product by product, under a dense mask) or "sdpa" (PyTorch's fused attention).
     `device` is "meta" (shapes only, fused attention takes the unfused path), "fake" (shapes only, the operators a CPU
-    would run) or a real device such as "cpu", where weights are initialised. `dtype` is that of the parameters,
-    whatever the config says.
+    would run; "fake:cuda:0" those of that device) or a real device such as "cpu", where weights are initialised.
+    `dtype` is that of the parameters, whatever the config says.
 
     >>> built = build({"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 3, "head_dim": 5, "vocab_size": 11})
     >>> built.source

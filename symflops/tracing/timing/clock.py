@@ -26,10 +26,11 @@ WARM = 3
 
 def seconds(task: Task, kernel: Kernel, phase: Phase, where: Place, repeat: int) -> tuple[float, ...]:
     """Seconds of ``repeat`` runs of a kernel, forward or backward."""
-    return timed(_call(task, kernel, phase, drawn(task, where)), where, repeat)
+    return timed(prepared(task, kernel, phase, drawn(task, where)), where, repeat)
 
 
-def _call(task: Task, kernel: Kernel, phase: Phase, operands: Operands) -> Call:
+def prepared(task: Task, kernel: Kernel, phase: Phase, operands: Operands) -> Call:
+    """A call that runs a kernel's forward pass, or its gradients alone, each time it is called."""
     if phase == "forward":
         plain = [each.detach() for each in operands]
         return lambda: kernel(*plain)
