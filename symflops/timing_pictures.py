@@ -14,7 +14,7 @@ A sample stands in both where its closed form has FLOPs and bytes; one that only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from math import inf, isfinite, log10
@@ -27,6 +27,7 @@ from symflops.pictures import need_matplotlib
 from symflops.timing.laws import ceilings
 from symflops.timing.predicting import accuracy
 from symflops.timing.roof import Roof
+from symflops.timing.rows import Predict
 from symflops.timing.samples import WHOLE, Record, Sample
 from symflops.timing.tasks import CORE
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Predicted = Mapping[str, Callable[[Sample], float]]
+Predicted = Mapping[str, Predict]
 """Seconds of a sample, by the name of what predicts them."""
 MODULES = "layer or whole model"
 
@@ -76,8 +77,9 @@ _LABELLED = (
 
 @dataclass(frozen=True)
 class Series:
-    """``seconds`` that were predicted, in the order of the samples, and the median of |predicted / measured - 1|."""
+    """Seconds of kernels that were ``measured`` and predicted, and the median of |predicted / measured - 1|."""
 
+    measured: tuple[float, ...]
     seconds: tuple[float, ...]
     error: float
 
@@ -92,13 +94,14 @@ def draw_timings(record: Record, sheet: Roof | None = None, predicted: Predicted
     from matplotlib.figure import Figure
 
     shown, roofs = _drawn(record), _roofs(record, sheet)
-    series = {name: _series(shown, name, by) for name, by in predicted.items()}
-    panels = 2 if predicted else 1
+    single = [each for each in record.samples if each.operation not in WHOLE]
+    series = {name: found for name, by in predicted.items() if (found := _series(single, name, by)) is not None}
+    panels = 2 if series else 1
     figure = Figure(figsize=(_WIDTH * panels, _HEIGHT), layout="constrained")
     left, *right = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.08})[0]
     _roofline(left, shown, roofs)
     for axes in right:
-        _errors(axes, shown, series)
+        _errors(axes, series)
     _titled(figure, record, len(shown), _TITLE * panels)
     return figure
 
@@ -118,7 +121,7 @@ def _titled(figure: Figure, record: Record, shown: int, width: int) -> None:
     """What was timed and when above, and below how many of the samples are drawn."""
     title = f"Timed on {record.device}, {record.dtype}, {record.date.partition('T')[0]}"
     figure.suptitle(fill(title, width), x=0.01, ha="left", fontweight="bold", parse_math=False)
-    said = f"median runs of samples with FLOPs: {shown} of {len(record.samples)} in the record"
+    said = f"medians; under the roofline those with FLOPs: {shown} of {len(record.samples)} in the record"
     figure.supxlabel(said, fontsize="small", color=_GREY)
 
 
@@ -140,13 +143,17 @@ def _roofs(record: Record, sheet: Roof | None) -> dict[str, Roof]:
     return {"solid": ceilings(record), "dashed": sheet}
 
 
-def _series(samples: Sequence[Sample], name: str, by: Callable[[Sample], float]) -> Series:
-    times = tuple(by(each) for each in samples)
-    for sample, found in zip(samples, times, strict=True):
-        if not (isfinite(found) and found > 0):
-            given = f"{name} predicts {found:g} seconds for {sample.operation}, {sample.kernel}, {sample.phase}"
+def _series(samples: Sequence[Sample], name: str, by: Predict) -> Series | None:
+    """What is predicted of the samples that there is a figure for; nothing where there is none."""
+    known = [(sample, seconds) for sample in samples if (seconds := by(sample)) is not None]
+    for sample, seconds in known:
+        if not (isfinite(seconds) and seconds > 0):
+            given = f"{name} predicts {seconds:g} seconds for {sample.operation}, {sample.kernel}, {sample.phase}"
             raise SymflopsError(f"{given}; a prediction is above 0 and finite: leave {name} out, or mend it")
-    return Series(times, accuracy(samples, by).median)
+    if not known:
+        return None
+    measured, seconds_of = zip(*((sample.median, seconds) for sample, seconds in known), strict=True)
+    return Series(measured, seconds_of, accuracy(samples, by).median)
 
 
 def _roofline(axes: Axes, samples: Sequence[Sample], roofs: Mapping[str, Roof]) -> None:
@@ -180,16 +187,15 @@ def _named(dashes: str, roof: Roof) -> str:
     return f"{of}: {EngFormatter('FLOP/s')(peak)}, {EngFormatter('B/s')(bandwidth)}"
 
 
-def _errors(axes: Axes, samples: Sequence[Sample], series: Mapping[str, Series]) -> None:
+def _errors(axes: Axes, series: Mapping[str, Series]) -> None:
     """Predicted seconds over measured ones, beside the diagonal on which both are the same."""
-    measured = [each.median for each in samples]
-    every = [*measured, *(at for each in series.values() for at in each.seconds)]
+    every = [at for each in series.values() for at in (*each.measured, *each.seconds)]
     ends = (min(every) / 1.5, max(every) * 1.5)
     low, high = ([share * at for at in ends] for share in (1 - BAND, 1 + BAND))
     styles = zip(cycle(_COLOURS), cycle(_MARKERS), strict=False)
     for (name, each), (colour, marker) in zip(series.items(), styles, strict=False):
         label = fill(f"{name}: median error {100 * each.error:.3g}%", _WRAP)
-        _points(axes, (measured, each.seconds), Style(colour, marker, "none"), label)
+        _points(axes, (each.measured, each.seconds), Style(colour, marker, "none"), label)
     axes.plot(ends, ends, color=_GREY, linewidth=1, label="as measured", zorder=1)
     axes.fill_between(ends, low, high, color=_PALE, linewidth=0, label=f"within ±{BAND:.0%}", zorder=0)
     axes.set(xlabel="measured seconds", ylabel="predicted seconds")

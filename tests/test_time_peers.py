@@ -18,6 +18,7 @@ from symflops.architectures import architecture
 from symflops.errors import ConfigError, SizeError, SymflopsError
 from symflops.timing.roof import Roof
 from symflops.timing.samples import Phase
+from symflops.timing.tasks import Operand, Task, tasks, unmasked
 from symflops.tracing.internals import Dispatch, FakeTensorMode
 from symflops.tracing.internals.estimator import estimated, given
 from symflops.tracing.models import build
@@ -25,7 +26,6 @@ from symflops.tracing.timing.clock import prepared
 from symflops.tracing.timing.kernels import Kernel, kernels
 from symflops.tracing.timing.peers import estimated_model, estimated_task
 from symflops.tracing.timing.places import place
-from symflops.tracing.timing.tasks import Operand, Task, tasks, unmasked
 
 COMPUTE = Roof(1e12, inf)
 """Bytes take no time, so that what is left is what was computed."""

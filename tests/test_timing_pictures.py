@@ -53,14 +53,15 @@ REACHED: dict[str, Points] = {
     "layer or whole model": ([150, 300], [1.5e6, 3e6]),
 }
 """FLOPs over bytes, and FLOPs over the median run."""
-MEASURED = [1e-3, 4e-3, 1e-3, 3e-3, 6e-3, 1e-2]
+MEASURED = [1e-3, 4e-3, 1e-3, 3e-3]
+"""Of kernels: what predicts those does not predict modules."""
 SHEET = Roof(8e6, 5e6)
 
 
-def times(*factors: float) -> Callable[[Sample], float]:
-    """Predictions so many times what was measured, for the samples with FLOPs in their order."""
+def times(*factors: float) -> Callable[[Sample], float | None]:
+    """Predictions so many times what was measured, for the samples with FLOPs in their order; none for others."""
     by = dict(zip((each.key for each in TINY.samples), factors, strict=False))
-    return lambda sample: by[sample.key] * sample.median
+    return lambda sample: by[sample.key] * sample.median if sample.key in by else None
 
 
 def lines(axes: Any) -> dict[str, Any]:
@@ -104,14 +105,14 @@ def test_the_roofs_are_those_of_the_record_and_of_the_data_sheet() -> None:
 
 
 def test_predictions_stand_beside_what_was_measured() -> None:
-    """Off by 0, 2, 4, 8, 20 and 50 %: half of the sum of 4 and 8 is the median. The other is off by half, always."""
+    """Off by 0, 2, 4 and 8 %: half of the sum of 2 and 4 is the median. The other is off by half, always."""
     off = (1.0, 0.98, 1.04, 0.92, 1.2, 1.5)
     axes = draw_timings(TINY, SHEET, {"calibrated": times(*off), "halved": times(*[0.5] * 6)}).axes[1]
     across, up = points(lines(axes)["calibrated"])
     assert across == pytest.approx(MEASURED)
-    assert up == pytest.approx([1e-3, 3.92e-3, 1.04e-3, 2.76e-3, 7.2e-3, 1.5e-2])
+    assert up == pytest.approx([1e-3, 3.92e-3, 1.04e-3, 2.76e-3])
     assert points(lines(axes)["halved"]) == (pytest.approx(MEASURED), pytest.approx([at / 2 for at in MEASURED]))
-    said = ["calibrated: median error 6%", "halved: median error 50%", "as measured", "within ±10%"]
+    said = ["calibrated: median error 3%", "halved: median error 50%", "as measured", "within ±10%"]
     assert legend(axes) == said
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log") and axes.get_xlim() == axes.get_ylim()
 
@@ -119,7 +120,7 @@ def test_predictions_stand_beside_what_was_measured() -> None:
 def test_the_band_is_a_tenth_to_either_side_of_the_diagonal() -> None:
     axes: Any = draw_timings(TINY, None, {"calibrated": times(*[1.0] * 6)}).axes[1]
     across, up = points(lines(axes)["as measured"])
-    assert across == up == [pytest.approx(1e-3 / 1.5), pytest.approx(1.5e-2)]
+    assert across == up == [pytest.approx(1e-3 / 1.5), pytest.approx(6e-3)]
     [band] = axes.collections
     corners = {(round(float(x / across[1]), 9), round(float(y / x), 9)) for x, y in band.get_paths()[0].vertices}
     assert corners == {(round(x / across[1], 9), share) for x in across for share in (0.9, 1.1)}
@@ -139,7 +140,7 @@ def test_a_legend_names_only_what_is_drawn() -> None:
 def test_the_title_says_what_was_timed_and_when() -> None:
     figure = draw_timings(replace(TINY, device="A $device$ of $1"))
     assert figure.get_suptitle() == "Timed on A $device$ of $1, bf16, 2026-01-31"
-    assert figure.get_supxlabel() == "median runs of samples with FLOPs: 6 of 8 in the record"
+    assert figure.get_supxlabel() == "medians; under the roofline those with FLOPs: 6 of 8 in the record"
 
 
 @pytest.mark.parametrize("factor", [1.1, 2.5, 0.1, 1e-3, 1e-12])

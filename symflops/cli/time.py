@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ _DEFAULT = "gpt2"
 )
 @click.option("--repeat", default="20", metavar="N", help="Runs of each kernel (default 20).")
 @click.option("--step", is_flag=True, help="A layer, the whole model and a step of AdamW too.")
+@click.option("--peers", is_flag=True, help="Ask PyTorch's RuntimeEstimator for its time of each kernel too.")
 @own.attention
 @click.option("--out", metavar="FILE", help="Write the record with all samples, after each operation.")
 @click.option("--record", metavar="FILE", help="Time nothing: show the record of an earlier --out.")
@@ -55,6 +57,7 @@ def time(
     grid: tuple[str, ...],
     repeat: str,
     step: bool,
+    peers: bool,
     attention: Attention,
     out: str | None,
     record: str | None,
@@ -81,7 +84,7 @@ def time(
     else:
         runs, keep = bounded("--repeat", repeat, _MOST_RUNS), _keeping(out)
         fixed = {"n_batch": bounded("--batch", batch)} | ({} if seq is None else {"n_seq": bounded("--seq", seq)})
-        found = _timed(model, operations, step, combinations(grid, fixed), (device, dtype), runs, keep)
+        found = _timed(_Run(model, operations, combinations(grid, fixed), step, peers, device, dtype, runs, keep))
     _show(found, model if name or record is None else None, by, plot, as_json)
     if record is None and found.interrupted:
         click.echo(found.interrupted, err=True)
@@ -89,29 +92,37 @@ def time(
     return 0
 
 
-def _timed(
-    model: Architecture,
-    operations: tuple[str, ...],
-    step: bool,
-    sizes: Iterable[Mapping[str, int]],
-    on: tuple[str, str],
-    runs: int,
-    keep: Callable[[Record], Any],
-) -> Record:
+@dataclass(frozen=True)
+class _Run:
+    """What was asked for, once it is read."""
+
+    model: Architecture
+    operations: tuple[str, ...]
+    sizes: Iterable[Mapping[str, int]]
+    step: bool
+    peers: bool
+    device: str
+    dtype: str
+    repeat: int
+    keep: Callable[[Record], Any]
+
+
+def _timed(of: _Run) -> Record:
     """The record of a model at each combination of sizes."""
     from symflops.cli.progress import stages
 
     try:
+        from symflops.tracing.timing.peers import asked
         from symflops.tracing.timing.places import place
-        from symflops.tracing.timing.points import nothing, points, timed
+        from symflops.tracing.timing.points import nobody, nothing, points, timed
         from symflops.tracing.timing.whole import whole
     except ModuleNotFoundError as error:
         raise SymflopsError(f"time needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
 
-    where = place(*on)
-    asked = points(model, sizes, operations, whole if step else nothing)
+    where = place(of.device, of.dtype)
+    each = points(of.model, of.sizes, of.operations, whole if of.step else nothing)
     with stages() as stage:
-        return timed(asked, where, runs, keep, stage)
+        return timed(each, where, of.repeat, of.keep, stage, asked if of.peers else nobody)
 
 
 def _calibrated(file: str) -> Calibration:
@@ -127,10 +138,11 @@ def _show(record: Record, model: Architecture | None, by: Calibration | None, pl
     from symflops.timing.calibrating import calibrate
     from symflops.timing.fitted import FitError
     from symflops.timing.reports import report
-    from symflops.timing.rows import Shown, rooflines
+    from symflops.timing.rows import Shown, peers, rooflines
     from symflops.timing.subjects import subject
 
-    by_name = {} if by is None else {"calibration": by.seconds, **rooflines(record)}
+    others = {**rooflines(record), **peers(record)}
+    by_name = others if by is None else {"calibration": by.seconds, **others}
     shown = Shown(record, None if model is None else subject(model), by_name)
     own_fits = None
     with suppress(FitError):
@@ -140,7 +152,7 @@ def _show(record: Record, model: Architecture | None, by: Calibration | None, pl
         from symflops.pictures import save
         from symflops.timing_pictures import draw_timings
 
-        save(draw_timings(record, shown.sheet, by_name or rooflines(record)), plot)
+        save(draw_timings(record, shown.sheet, by_name), plot)
 
 
 def _drawable(plot: str | None) -> None:

@@ -115,9 +115,10 @@ def _sample(task: Task, name: str, phase: Phase, flops: int, moved: int) -> Samp
     return Sample(task.path, name, phase, task.symbols, flops, moved, (1.0,), task.products(phase))
 
 
-def accuracy(samples: Iterable[Sample], predicted: Callable[[Sample], float]) -> Accuracy:
-    """How far predictions are off on samples. Raises `FitError` for no samples."""
-    off = sorted(abs(predicted(each) / each.median - 1) for each in samples)
+def accuracy(samples: Iterable[Sample], predicted: Callable[[Sample], float | None]) -> Accuracy:
+    """How far predictions are off on the samples that they have a figure for. Raises `FitError` for no such samples."""
+    said = [(each, predicted(each)) for each in samples]
+    off = sorted(abs(seconds / each.median - 1) for each, seconds in said if seconds is not None)
     if not off:
         raise FitError("no samples to judge a prediction by; give samples of other sizes than the calibration's")
     return Accuracy(median(off), off[ceil(0.95 * len(off)) - 1], off[-1], len(off))

@@ -25,13 +25,17 @@ _TRAINING = 6
 """FLOPs of a training step for each token and parameter: 2 forward, 4 backward."""
 
 
+Predict = Callable[[Sample], float | None]
+"""Seconds of a sample; None where there is no figure."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """A record with what it is held against: the model that it is of, and predictions by their name."""
 
     record: Record
     subject: Subject | None = None
-    predicted: Mapping[str, Callable[[Sample], float]] = field(default_factory=dict)
+    predicted: Mapping[str, Predict] = field(default_factory=dict)
 
     @cached_property
     def top(self) -> Ceilings:
@@ -57,7 +61,8 @@ class Shown:
             "bound": bound(of, self.top),
         }
         named = {name: by(of) for name, by in self.predicted.items() if of.operation not in WHOLE}
-        return {**of.figures, "runs": runs, **shares, "predicted": named}
+        said = {name: seconds for name, seconds in named.items() if seconds is not None}
+        return {**of.figures, "runs": runs, **shares, "predicted": said}
 
     @cached_property
     def totals(self) -> dict[str, dict[str, Any]]:
@@ -112,7 +117,17 @@ def sheet(record: Record) -> Roof | None:
     return Roof(float(known.peaks[record.dtype]), float(known.bandwidth))
 
 
-def rooflines(record: Record) -> dict[str, Callable[[Sample], float]]:
+def peers(record: Record) -> dict[str, Predict]:
+    """What others predicted when a record was made, by their name."""
+    names = dict.fromkeys(name for each in record.samples for name in each.estimates)
+    return {name: partial(_said, name) for name in names}
+
+
+def _said(name: str, sample: Sample) -> float | None:
+    return sample.estimates.get(name)
+
+
+def rooflines(record: Record) -> dict[str, Predict]:
     """Predictions without a calibration: the data sheet's roofline where it is known, and that of the best seen."""
     roofs = {"data sheet's roofline": sheet(record), "roofline of the best seen": ceilings(record)}
     return {name: partial(_least, roof) for name, roof in roofs.items() if roof is not None}

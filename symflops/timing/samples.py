@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from math import isfinite
 from pathlib import Path
 from statistics import median, quantiles
@@ -59,7 +59,8 @@ class Sample:
     ``operation`` is the operation's name, ``kernel`` the implementation that ran (``matmul``, ``flash``, …), ``sizes``
     what its closed form has symbols for; ``flops`` and ``bytes`` are the closed form at those sizes, bytes with each
     operand read and each result written once; ``seconds`` is every run that counts, without the warm-up; ``products``
-    are the matrix products of a matmul, none of what is no matmul.
+    are the matrix products of a matmul, none of what is no matmul; ``estimates`` are seconds that others predict, by
+    their name.
     Raises `RecordError` for a phase, size, count or time that cannot be.
     """
 
@@ -71,6 +72,7 @@ class Sample:
     bytes: int
     seconds: tuple[float, ...]
     products: tuple[Product, ...] = ()
+    estimates: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _need(self.phase in PHASES, f"{self.operation}: phase {self.phase!r} is not one of {', '.join(PHASES)}")
@@ -78,6 +80,8 @@ class Sample:
             _need(0 <= count <= _MOST, f"{self.operation}: {name} are a count of 0 or more, not {count}")
         wrong = [f"{name}={size}" for name, size in self.sizes.items() if not 1 <= size <= _MOST]
         _need(not wrong, f"{self.operation}: sizes are 1 or more, not {', '.join(wrong)}")
+        impossible = [f"{name}: {said}" for name, said in self.estimates.items() if not (isfinite(said) and said >= 0)]
+        _need(not impossible, f"{self.operation}: estimates are seconds, not {', '.join(impossible)}")
         _need(bool(self.seconds), f"{self.operation}: no seconds; a sample has one or more runs")
         never = [each for each in self.seconds if not (isfinite(each) and each > 0)]
         _need(not never, f"{self.operation}: seconds are above 0 and finite, not {never[:1]}")
@@ -186,7 +190,8 @@ def parsed(text: str, name: str = "record") -> Record:
 
 
 def _plain(sample: Sample) -> dict[str, object]:
-    return {**vars(sample), "sizes": dict(sample.sizes), "products": [astuple(each) for each in sample.products]}
+    products = [astuple(each) for each in sample.products]
+    return {**vars(sample), "sizes": dict(sample.sizes), "products": products, "estimates": dict(sample.estimates)}
 
 
 def _sample(given: object) -> Sample:
@@ -262,6 +267,7 @@ _SAMPLE: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of batch, rows, columns, depth",
         _list_of(_is_product),
     ),
+    "estimates": ("numbers by name", _map_of(_number)),
 }
 assert list(_RECORD) == [each.name for each in fields(Record)]
 assert list(_SAMPLE) == [each.name for each in fields(Sample)]

@@ -19,7 +19,7 @@ arithmetic is its own, and so are its mistakes, each of which the tests show on 
 >>> from symflops.architectures import architecture
 >>> from symflops.tracing.timing.kernels import kernels
 >>> from symflops.tracing.timing.places import place
->>> from symflops.tracing.timing.tasks import named, tasks
+>>> from symflops.timing.tasks import named, tasks
 >>> [up] = named(tasks(architecture("gpt2"), 8, 1024), ["Feedforward/up"])
 >>> roof = Roof(peak=1e12, bandwidth=1e14)
 >>> told = estimated_task(up, kernels(up, "cpu")[0], "forward", place("cpu", "fp32"), roof)
@@ -29,8 +29,8 @@ arithmetic is its own, and so are its mistakes, each of which the tests show on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -39,16 +39,30 @@ from symflops.architectures import Architecture
 from symflops.errors import SymflopsError
 from symflops.timing.roof import Roof
 from symflops.timing.samples import Phase
+from symflops.timing.tasks import Operand, Task
 from symflops.tracing.internals import FakeTensorMode
 from symflops.tracing.internals.estimator import estimated, given
 from symflops.tracing.models import build, run_forward, token_inputs
 from symflops.tracing.timing.clock import prepared
 from symflops.tracing.timing.kernels import Kernel
 from symflops.tracing.timing.places import Place
-from symflops.tracing.timing.tasks import Operand, Task
+from symflops.tracing.timing.running import Estimates
 
+NAME = "RuntimeEstimator"
+"""What its figures are called in a record."""
 _REFUSED = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, RuntimeError, TypeError)
 """What torch raises where a kernel has no fake form, or its estimator does not know what to do."""
+
+
+def asked(where: Place, roof: Roof) -> Estimates:
+    """Asks the estimator about each kernel; one that it refuses has no figure."""
+
+    def estimates(task: Task, kernel: Kernel, phase: Phase) -> Mapping[str, float]:
+        with suppress(SymflopsError):
+            return {NAME: estimated_task(task, kernel, phase, where, roof)}
+        return {}
+
+    return estimates
 
 
 def estimated_task(task: Task, kernel: Kernel, phase: Phase, where: Place, roof: Roof) -> float:

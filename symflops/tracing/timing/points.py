@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 
 from symflops.architectures import Architecture
 from symflops.errors import SizeError, SymflopsError
+from symflops.timing.laws import ceilings
+from symflops.timing.roof import Roof
 from symflops.timing.samples import INTERRUPTED, Record, Sample
 from symflops.timing.tasks import Task, named, tasks, unmasked
 from symflops.tracing.timing.inputs import refuse
 from symflops.tracing.timing.peaks import measured
 from symflops.tracing.timing.places import Place
-from symflops.tracing.timing.running import Keep, Stage, empty, run
+from symflops.tracing.timing.running import Estimates, Keep, Stage, empty, run, unestimated
 
 Also = Callable[[Architecture, Sequence[Task], Place, int, int, int], Iterable[Sample]]
 """What is timed besides the operations: nothing, or the whole model."""
@@ -60,6 +62,11 @@ class Point:
         return self.also(self.model, every, where, repeat, self.n_batch, self.n_seq)
 
 
+def nobody(where: Place, roof: Roof) -> Estimates:
+    """Nobody else is asked for a time."""
+    return unestimated
+
+
 def points(
     model: Architecture, sizes: Iterable[Mapping[str, int]], operations: tuple[str, ...] = (), also: Also = nothing
 ) -> tuple[Point, ...]:
@@ -90,8 +97,11 @@ def timed(
     repeat: int,
     keep: Keep = lambda record: None,
     stage: Stage = lambda what, done, of: None,
+    ask: Callable[[Place, Roof], Estimates] = nobody,
 ) -> Record:
     """One record of all points, and of the peaks of the place first; ``keep`` gets it after each operation.
+
+    ``ask`` makes from the measured peaks who else predicts each time.
 
     An interruption ends it with what there is, and says so in its notes. Points that memory does not hold are named in
     the notes where there are several. Raises `SymflopsError` where nothing is left.
@@ -103,9 +113,10 @@ def timed(
     try:
         for sample in measured(where, repeat):
             record = record.with_sample(sample)
+        estimates = ask(where, ceilings(record))
         for number, (point, task) in enumerate(jobs.each):
             stage(f"{point}: {task.path}", number, len(jobs.each))
-            record = run(record, task, where, repeat)
+            record = run(record, task, where, repeat, estimates)
             keep(record)
             done = number + 1
         for point in jobs.points:

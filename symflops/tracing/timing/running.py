@@ -13,14 +13,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import torch
 
 from symflops.errors import SymflopsError
-from symflops.timing.samples import PHASES, Record, Sample
+from symflops.timing.samples import PHASES, Phase, Record, Sample
 from symflops.timing.tasks import Task
 from symflops.tracing.timing.clock import seconds
 from symflops.tracing.timing.inputs import drawn
@@ -30,6 +30,8 @@ from symflops.tracing.timing.reference import checked
 
 Stage = Callable[[str, int, int], None]
 Keep = Callable[[Record], object]
+Estimates = Callable[[Task, Kernel, Phase], Mapping[str, float]]
+"""Seconds that others predict, by their name."""
 
 
 def empty(where: Place, repeat: int) -> Record:
@@ -39,7 +41,12 @@ def empty(where: Place, repeat: int) -> Record:
     return Record(where.name, where.versions, today, where.form, (how, where.note("before")), ())
 
 
-def run(record: Record, task: Task, where: Place, repeat: int) -> Record:
+def unestimated(task: Task, kernel: Kernel, phase: Phase) -> Mapping[str, float]:
+    """Nobody is asked."""
+    return {}
+
+
+def run(record: Record, task: Task, where: Place, repeat: int, estimates: Estimates = unestimated) -> Record:
     """The record with a task's samples, each of its kernels forward and backward.
 
     What no kernel runs, and backends that refuse a shape or format, are named in its notes. Raises `WrongKernel` for a
@@ -55,7 +62,8 @@ def run(record: Record, task: Task, where: Place, repeat: int) -> Record:
             record = _noted(record, f"{task.path}: {kernel.name} was not timed: {refused}")
             continue
         for sample in _samples(task, kernel, where, repeat):
-            record = record.with_sample(sample)
+            said = estimates(task, kernel, sample.phase)
+            record = record.with_sample(replace(sample, estimates=said))
     return record
 
 
