@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +22,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from symflops.declarations import Sentence
 from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
+from symflops.layers.convolution import Convolution
 from symflops.masks import Full
 from symflops.operations import Contraction, Lookup
 from symflops.timing.laws import CAUSAL
+from symflops.tracing.timing.convolving import kernel_of
 from symflops.tracing.timing.fused import fused
+from symflops.tracing.timing.routed import EXPERT, TOKEN
 from symflops.tracing.timing.tasks import Task
 
 Run = Callable[..., torch.Tensor]
@@ -71,17 +74,39 @@ def kernels(task: Task, device: str) -> tuple[Kernel, ...]:
         return (Kernel(*fused(operation)),)
     if isinstance(operation, Lookup):
         return (Kernel("embedding", lambda table, index: functional.embedding(index, table)),)
+    if isinstance(operation, Convolution):
+        convolve = kernel_of(operation.sentence)
+        if convolve is None:
+            raise NoKernel(f"{task.path}: a convolution of windows that are laid out has no kernel here")
+        return (Kernel("conv1d", convolve),)
     if type(operation) is not Contraction:
         raise NoKernel(f"{task.path}: a {type(operation).__name__} has no kernel here")
-    return (_contraction(operation.sentence),)
+    return tuple(_contractions(operation.sentence))
 
 
-def _contraction(sentence: Sentence) -> Kernel:
-    """One matmul of two matrices where a sentence is one as it stands, else batched matmuls by einsum."""
+def _contractions(sentence: Sentence) -> Iterator[Kernel]:
+    """One matmul of two matrices where a sentence is one as it stands, else batched matmuls by einsum.
+
+    Where each expert has its weight, also one kernel over the tokens of all, if torch has it.
+    """
     left, right = sentence.factors
     if right.axes == (left.axes[-1], sentence.result.axes[-1]) and sentence.result.axes[:-1] == left.axes[:-1]:
-        return Kernel("addmm", _addmm) if sentence.added else Kernel("mm", _mm)
-    return Kernel("einsum", partial(_einsum, sentence))
+        yield Kernel("addmm", _addmm) if sentence.added else Kernel("mm", _mm)
+        return
+    yield Kernel("einsum", partial(_einsum, sentence))
+    if left.axes[:-1] == (EXPERT, TOKEN) and hasattr(functional, "grouped_mm"):
+        yield Kernel("grouped_mm", grouped)
+
+
+def grouped(x: torch.Tensor, weight: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
+    """Sorted tokens [expert token d_in] by weights [expert d_in d_out]: torch is told where each expert's tokens end.
+
+    >>> grouped(torch.ones(2, 3, 4), torch.ones(2, 4, 8), torch.ones(2, 8)).unique().tolist()
+    [5.0]
+    """
+    ends = torch.arange(1, len(x) + 1, dtype=torch.int32, device=x.device) * x.shape[1]
+    found = functional.grouped_mm(x.flatten(0, 1), weight, offs=ends).reshape(*x.shape[:-1], weight.shape[-1])
+    return found + bias[0].unsqueeze(1) if bias else found  # torch's own bias is still refused
 
 
 def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

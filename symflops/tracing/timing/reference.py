@@ -1,7 +1,7 @@
 """What a kernel has to compute: the declaration in float64, and how far from it a kernel may be.
 
-A contraction is an einsum over all axes, an elementwise step its formula, an attention core its definition with the
-mask pair by pair; gradients are autograd's of those.
+A contraction is an einsum over all axes, a convolution a sum over its taps, an elementwise step its formula, an
+attention core its definition with the mask pair by pair; gradients are autograd's of those.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import torch
 
 from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
+from symflops.layers.convolution import Convolution
 from symflops.masks import AttendedPairs, Full
 from symflops.operations import Lookup
+from symflops.tracing.timing.convolving import by_definition
 from symflops.tracing.timing.formulas import computed, gathered, spread
 from symflops.tracing.timing.inputs import Operands
 from symflops.tracing.timing.kernels import Kernel
@@ -75,6 +77,8 @@ def _declared(task: Task, wide: Operands) -> torch.Tensor:
         return computed(operation.args[6].rule, operation.sentence, wide)
     if isinstance(operation, Lookup):
         return wide[0][wide[1]]
+    if isinstance(operation, Convolution):
+        return by_definition(operation.sentence, wide)
     return _contracted(task, wide)
 
 

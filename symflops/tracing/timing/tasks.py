@@ -29,6 +29,7 @@ from symflops.networks import Use, uses
 from symflops.operations import Lookup, Operation
 from symflops.timing.executed import EXECUTED
 from symflops.timing.samples import Phase
+from symflops.tracing.timing.routed import by_expert
 
 CORE = "core"
 """The name of a whole attention core that runs as one kernel: scores, softmax and mix."""
@@ -152,7 +153,8 @@ def tasks(model: Architecture, n_batch: int = 1, n_seq: int | None = None) -> tu
     """
     length = model.length(n_seq)
     at = {"n_batch": n_batch, "n_seq": length}
-    found = [_task(model, use, at) for use in sorted(uses(model.of_length(length)), key=reading_position)]
+    every = sorted(uses(model.of_length(length)), key=reading_position)
+    found = [_task(model, by_expert(use, model, at), at) for use in every]
     return _together(_with_cores(found) if model.attention == "flash" else found)
 
 
