@@ -1,8 +1,8 @@
 """Convolutions as torch runs them, and by their definition, which the two are compared by.
 
 Frames are stored channels last, and torch's kernels take them channels first, as views. What a declaration leaves to
-its layer is which frames a window of taps reads: over time its middle stands at the position, along tokens its end does,
-and there the positions after the last token are the padding that transformers convolves too.
+its layer is which frames a window of taps reads: over time its middle stands at the position, along tokens its end, and
+there the positions after the last token are the padding that transformers convolves too.
 
 >>> from symflops.declarations import parse
 >>> sentence = parse("x[batch position stride channel] weight[filter channel tap] -> y[batch position filter]")
@@ -37,18 +37,18 @@ def kernel_of(sentence: Sentence) -> Run | None:
     return along_tokens if own in frames.axes else over_time
 
 
-def over_time(x: torch.Tensor, weight: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
+def over_time(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Frames [batch position stride channel] by filters [filter channel tap], of an odd number of taps."""
     frames = x.flatten(1, 2).transpose(1, 2)
-    found = functional.conv1d(frames, weight, *bias, stride=x.shape[2], padding=(weight.shape[-1] - 1) // 2)
+    found = functional.conv1d(frames, weight, bias, stride=x.shape[2], padding=(weight.shape[-1] - 1) // 2)
     return found.transpose(1, 2)
 
 
-def along_tokens(x: torch.Tensor, weight: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
+def along_tokens(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Tokens, and padding after them, [batch position channel], each channel by its own taps [channel 1 tap]."""
     reach = weight.shape[-1] - 1
     tokens = x[:, : x.shape[1] - reach].transpose(1, 2)
-    return functional.conv1d(tokens, weight, *bias, padding=reach, groups=len(weight)).transpose(1, 2)
+    return functional.conv1d(tokens, weight, bias, padding=reach, groups=len(weight)).transpose(1, 2)
 
 
 def by_definition(sentence: Sentence, operands: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -62,7 +62,7 @@ def by_definition(sentence: Sentence, operands: Sequence[torch.Tensor]) -> torch
     found = sum(bias, torch.zeros((), dtype=x.dtype, device=x.device))
     for tap in range(taps):
         number = torch.arange(x.shape[1], device=x.device) * stride + tap - before
-        there = (0 <= number) & (number < stored)
+        there = (number >= 0) & (number < stored)
         met = frames[:, number.clamp(0, frames.shape[1] - 1)] * there[:, None]
         found = found + (met * weight[:, 0, tap] if alone else met @ weight[:, :, tap].mT)
     return found

@@ -28,8 +28,9 @@ from symflops.operations import Contraction, Lookup
 from symflops.timing.laws import CAUSAL
 from symflops.tracing.timing.convolving import kernel_of
 from symflops.tracing.timing.fused import fused
+from symflops.tracing.timing.pairs import attended
 from symflops.tracing.timing.routed import EXPERT, TOKEN
-from symflops.tracing.timing.tasks import Task
+from symflops.tracing.timing.tasks import Task, skipped
 
 Run = Callable[..., torch.Tensor]
 """From the operands, in the task's order, to the result."""
@@ -44,6 +45,8 @@ BACKENDS: Mapping[str, Mapping[str, SDPBackend]] = MappingProxyType(
     }
 )
 """The kernels of a whole attention core that store no scores, by kind of device."""
+MASKED = " masked"
+"""A kernel's name ends so where it gets the mask as a tensor, and computes all pairs."""
 
 
 class NoKernel(SymflopsError):
@@ -67,8 +70,8 @@ def kernels(task: Task, device: str) -> tuple[Kernel, ...]:
     Raises `NoKernel`.
     """
     if task.is_core:
-        left_out = CAUSAL if type(task.mask) is not Full else ""
-        return tuple(Kernel(name + left_out, partial(_core, task, each)) for name, each in BACKENDS[device].items())
+        kind = "" if type(task.mask) is Full else CAUSAL if skipped(task.mask) else MASKED
+        return tuple(Kernel(name + kind, partial(_core, task, each)) for name, each in BACKENDS[device].items())
     operation = task.operation
     if isinstance(operation, Elementwise):
         return (Kernel(*fused(operation)),)
@@ -132,8 +135,11 @@ def _einsum(sentence: Sentence, left: torch.Tensor, right: torch.Tensor, *added:
 def _core(task: Task, backend: SDPBackend, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Queries are [batch kv_head group query d_head]; heads that share keys and values lie side by side."""
     chosen: AbstractContextManager[Any] = sdpa_kernel(backend)
+    by_name = skipped(task.mask)
+    mask = None if by_name or task.mask is None else attended(task.mask, q.device)
+    causal = by_name and type(task.mask) is not Full
     with chosen:
         mixed = functional.scaled_dot_product_attention(
-            q.flatten(1, 2), k, v, is_causal=type(task.mask) is not Full, enable_gqa=q.shape[2] > 1
+            q.flatten(1, 2), k, v, mask, is_causal=causal, enable_gqa=q.shape[2] > 1
         )
     return mixed.reshape(*q.shape[:-1], v.shape[-1])

@@ -20,6 +20,7 @@ from symflops.tracing.timing.convolving import by_definition
 from symflops.tracing.timing.formulas import computed, gathered, spread
 from symflops.tracing.timing.inputs import Operands
 from symflops.tracing.timing.kernels import Kernel
+from symflops.tracing.timing.pairs import attended
 from symflops.tracing.timing.tasks import Task
 
 TOLERANCES: Mapping[torch.dtype, float] = MappingProxyType(
@@ -101,8 +102,7 @@ def _head(mask: AttendedPairs | None, q: torch.Tensor, k: torch.Tensor, v: torch
     """Queries [group query d_head] over one head of keys and values, by the definition of attention."""
     scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
     if mask is not None and type(mask) is not Full:
-        hidden = ~torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-        scores = scores.masked_fill(hidden, float("-inf"))
+        scores = scores.masked_fill(~attended(mask, q.device), float("-inf"))
     return torch.softmax(scores, -1) @ v
 
 
