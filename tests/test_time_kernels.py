@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
+from sympy import Integer
 from timed_models import CPU, SMALL, only, small
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from symflops.architectures import architecture
+from symflops.layers.causal_convolution import over_window
+from symflops.layers.convolution import Convolution
+from symflops.layers.linear import BIAS
 from symflops.masks import Causal
-from symflops.timing.tasks import tasks, unmasked
+from symflops.networks import uses
+from symflops.notation import symbol
+from symflops.timing.tasks import Task, tasks, unmasked
 from symflops.tracing.timing import running
 from symflops.tracing.timing.inputs import drawn
 from symflops.tracing.timing.kernels import Kernel, NoKernel, kernels
@@ -35,7 +41,7 @@ def test_every_kernel_and_gradient_equals_the_declaration_in_float64(name: str, 
 def test_the_flops_of_every_operation_are_those_that_torch_counts(name: str) -> None:
     counted = 0
     for task in tasks(small(name, "eager"), 2, 8):
-        [kernel] = kernels(task, "cpu")
+        kernel = kernels(task, "cpu")[0]
         operands = drawn(task, CPU)
         with FlopCounterMode(display=False) as forward:
             result = kernel(*operands)
@@ -111,9 +117,10 @@ def test_a_core_is_one_kernel_where_kernels_know_its_mask_and_softmax() -> None:
 
 
 def test_what_no_kernel_runs_is_named_and_not_timed() -> None:
-    mamba = architecture("mamba-130m").with_sizes(d_model=16, n_vocab=20)
-    task = only(mamba, "State space: Convolution/convolution")
+    [window] = [use for use in uses(over_window(Integer(3), BIAS)) if isinstance(use.operation, Convolution)]
+    sizes = {symbol(name): Integer(2) for name in ("n_batch", "n_seq", "d_conv")}
+    task = Task(window.path, (replace(window, operation=window.operation.xreplace(sizes)),), {}, 1)
     with pytest.raises(NoKernel):
         kernels(task, "cpu")
     record = running.run(running.empty(CPU, 2), task, CPU, 2)
-    assert record.samples == () and any("a Convolution has no kernel" in note for note in record.notes)
+    assert record.samples == () and any("windows that are laid out has no kernel" in note for note in record.notes)

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from symflops.architectures import architecture
 from symflops.errors import ConfigError, SizeError, SymflopsError
+from symflops.timing.recognised import GROUPED
 from symflops.timing.roof import Roof
 from symflops.timing.samples import Phase
 from symflops.timing.tasks import Operand, Task, tasks, unmasked
@@ -24,7 +25,7 @@ from symflops.tracing.internals.estimator import estimated, given
 from symflops.tracing.models import build
 from symflops.tracing.timing.clock import prepared
 from symflops.tracing.timing.kernels import Kernel, kernels
-from symflops.tracing.timing.peers import estimated_model, estimated_task
+from symflops.tracing.timing.peers import asked, estimated_model, estimated_task
 from symflops.tracing.timing.places import place
 
 COMPUTE = Roof(1e12, inf)
@@ -34,7 +35,7 @@ MEMORY = Roof(inf, 1e9)
 
 
 def of(task: Task, phase: Phase = "forward", roof: Roof = COMPUTE) -> float:
-    [kernel] = kernels(task, "cpu")
+    kernel = kernels(task, "cpu")[0]
     return estimated_task(task, kernel, phase, CPU, roof)
 
 
@@ -142,7 +143,7 @@ def test_backward_of_what_is_bound_by_memory_is_charged_for_more_than_it_moves()
     """By what is read to learn of devices, and by nothing else."""
     task = only(architecture("gpt2"), "Feedforward/act", 1, 64)
     read = 64 * 3072 * 4
-    [kernel] = kernels(task, "cpu")
+    kernel = kernels(task, "cpu")[0]
     with FakeTensorMode():
         call = prepared(task, kernel, "backward", (torch.empty(1, 64, 3072, requires_grad=True),))
         asked = dispatched(call).count("prim.device.default")
@@ -160,8 +161,12 @@ def test_an_activation_moves_what_it_reads_and_writes_and_computes_nothing() -> 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_kernel_takes_at_least_the_writing_of_its_result(name: str) -> None:
+    estimates = asked(CPU, MEMORY)
     for task in tasks(small(name), 2, 8):
         for kernel in kernels(task, "cpu"):
+            if kernel.name == GROUPED:  # on fake tensors it takes bf16 alone
+                assert estimates(task, kernel, "forward") == {}
+                continue
             found = estimated_task(task, kernel, "forward", CPU, MEMORY)
             assert found >= 4 * prod(task.result.shape) / 1e9, task.path
 

@@ -10,6 +10,10 @@ from dataclasses import replace
 
 from symflops.conventions import TORCH
 
+CAUSAL, MASKED = " causal", " masked"
+"""How the name of a core's kernel ends: it leaves out what is masked causally, or computes what a tensor then masks.
+
+The twin that masks nothing has the same name without."""
 EXECUTED = replace(
     TORCH,
     name="executed",

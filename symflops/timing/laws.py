@@ -23,14 +23,13 @@ from math import inf
 from statistics import geometric_mean
 from typing import Literal
 
+from symflops.timing.executed import CAUSAL
 from symflops.timing.fitted import Estimate, FitError
 from symflops.timing.roof import Roof
 from symflops.timing.samples import Record, Sample
 from symflops.timing.slopes import Slope, lines_of, named, ratio, slope
 
 Verdict = Literal["holds", "departs", "undecided"]
-CAUSAL = " causal"
-"""A kernel's name ends so where it leaves masked pairs out; its twin that computes all has the same name without."""
 SLOWER, LAUNCHES, CLEAR, PIECE, SHOWN = 1.25, 5.0, 10.0, 64, 6
 """A point departs from so many times slower than the best on; below so many of the shortest times seen it is launch
 bound, and from so many on a launch no longer counts; sizes beyond this that it does not divide leave tiles partly

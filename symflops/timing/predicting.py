@@ -5,16 +5,16 @@ One kernel runs after the other, and nothing is fused but the core of an archite
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import median
 
 from symflops.architectures import Architecture
 from symflops.timing.calibrating import Calibration
+from symflops.timing.executed import CAUSAL, MASKED
 from symflops.timing.fitted import FitError
-from symflops.timing.laws import CAUSAL
-from symflops.timing.recognised import kernel
+from symflops.timing.recognised import names
 from symflops.timing.samples import OPTIMIZER, PHASES, Phase, Sample
 from symflops.timing.tasks import Task, tasks
 from symflops.training.formats_known import number_format
@@ -102,12 +102,17 @@ def _row(by: Calibration, task: Task, phase: Phase) -> Row | None:
     return Row(task.path, name, phase, task.runs, flops, moved, seconds)
 
 
-def _kernels(by: Calibration, task: Task) -> list[str]:
-    """The kernels that may run a task: of a core, those that were timed with masked pairs left out, or without."""
+def _kernels(by: Calibration, task: Task) -> Sequence[str]:
+    """The kernels that may run a task, of those that were timed; all where none was."""
     if not task.is_core:
-        return [kernel(task.operation)]
-    timed = [name for name, kind in by.kernels.items() if kind == "attention" and name.endswith(CAUSAL) == task.masked]
+        every = names(task.operation)
+        return [name for name in every if name in by.kernels] or every
+    timed = [name for name, kind in by.kernels.items() if kind == "attention" and _ending(name) == task.left_out]
     return timed or ["attention"]
+
+
+def _ending(name: str) -> str:
+    return next((each for each in (CAUSAL, MASKED) if name.endswith(each)), "")
 
 
 def _sample(task: Task, name: str, phase: Phase, flops: int, moved: int) -> Sample:

@@ -16,10 +16,14 @@ from sympy import Expr, Integer, Lambda, Max, Rational, Symbol, erf, exp, pi, sq
 
 from symflops.elementwise import Elementwise
 from symflops.formulas import Largest, Mean, Reduction, Total, sigmoid
+from symflops.layers.convolution import Convolution
 from symflops.operations import Contraction, Lookup, Operation
+from symflops.timing.routed import EXPERT, TOKEN
 
 FORMULA = "formula"
 """The name of what runs step by step."""
+MM, ADDMM, EINSUM, GROUPED = "mm", "addmm", "einsum", "grouped_mm"
+"""The names of matmuls: plain, with a bias, batched, and of tokens sorted by expert."""
 _X, _Y, _Z = (Symbol(name, real=True) for name in ("x", "weight", "bias"))
 
 
@@ -31,22 +35,27 @@ class Fused:
     small: Rational | None = None
 
 
-def kernel(of: Operation) -> str:
-    """The name of the kernel that runs an operation by itself."""
+def names(of: Operation) -> tuple[str, ...]:
+    """The kernels that can run an operation by itself, by name."""
     if isinstance(of, Elementwise):
-        return fused(of).name
+        return (fused(of).name,)
     if isinstance(of, Lookup):
-        return "embedding"
-    return matmul(of) if type(of) is Contraction else type(of).__name__.lower()
+        return ("embedding",)
+    if isinstance(of, Convolution):
+        return ("conv1d",)
+    return _matmuls(of) if type(of) is Contraction else (type(of).__name__.lower(),)
 
 
-def matmul(of: Contraction) -> str:
-    """One matmul of two matrices where a sentence is one as it stands, else batched matmuls by einsum."""
+def _matmuls(of: Contraction) -> tuple[str, ...]:
+    """One matmul of two matrices where a sentence is one as it stands, else batched matmuls by einsum.
+
+    Where each expert has its weight, also one kernel over the tokens of all.
+    """
     left, right = of.sentence.factors
     result = of.sentence.result.axes
     if right.axes == (left.axes[-1], result[-1]) and result[:-1] == left.axes[:-1]:
-        return "addmm" if of.sentence.added else "mm"
-    return "einsum"
+        return (ADDMM,) if of.sentence.added else (MM,)
+    return (EINSUM, GROUPED) if left.axes[:-1] == (EXPERT, TOKEN) else (EINSUM,)
 
 
 def fused(step: Elementwise) -> Fused:

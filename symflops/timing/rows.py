@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from symflops.timing.laws import CAUSAL, LAUNCHES, Ceilings, ceilings
+from symflops.timing.executed import CAUSAL
+from symflops.timing.laws import LAUNCHES, Ceilings, ceilings
 from symflops.timing.roof import Roof
 from symflops.timing.samples import LAYER, MODEL, OPTIMIZER, PHASES, WHOLE, Phase, Record, Sample
 from symflops.timing.subjects import Subject

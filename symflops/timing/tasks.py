@@ -27,12 +27,15 @@ from symflops.masks import AttendedPairs, Causal, Full
 from symflops.measures import priced
 from symflops.networks import Use, uses
 from symflops.operations import Contraction, Lookup, Operation
-from symflops.timing.executed import EXECUTED
+from symflops.timing.executed import CAUSAL, EXECUTED, MASKED
+from symflops.timing.routed import by_expert
 from symflops.timing.samples import Phase, Product
 from symflops.timing.tiles import products
 
 CORE = "core"
 """The name of a whole attention core that runs as one kernel: scores, softmax and mix."""
+MASKED_CORE = "masked core"
+"""The same under a mask that kernels have no name for, and get as a tensor."""
 INDEX_BYTES = 8
 """Bytes of the integer that picks a row: torch's default."""
 
@@ -79,9 +82,9 @@ class Task:
         return self.operation.mask
 
     @property
-    def masked(self) -> bool:
-        """Whether it is a core that leaves masked pairs out."""
-        return self.is_core and type(self.mask) is not Full
+    def left_out(self) -> str:
+        """How the name of a core's kernel ends, by what becomes of masked pairs: see `CAUSAL`."""
+        return "" if type(self.mask) is Full else CAUSAL if skipped(self.mask) else MASKED
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -114,8 +117,11 @@ class Task:
         return Operand(tensor, shape, tensor.name not in self.operation.constants)
 
     def flops(self, phase: Phase) -> int:
-        """FLOPs of the matmuls as executed: 2 for each multiply-accumulate; a core leaves masked pairs out."""
-        return self.work(phase, EXECUTED if self.is_core else TORCH)
+        """FLOPs of the matmuls as executed: 2 for each multiply-accumulate.
+
+        A core leaves masked pairs out where kernels know its mask by name; under one that is a tensor they skip none.
+        """
+        return self.work(phase, EXECUTED if self.is_core and skipped(self.mask) else TORCH)
 
     def work(self, phase: Phase, under: Convention) -> int:
         """What a convention counts of it, once."""
@@ -156,14 +162,15 @@ class Task:
 
 
 def tasks(model: Architecture, n_batch: int = 1, n_seq: int | None = None) -> tuple[Task, ...]:
-    """The operations of a model at its sizes, in reading order.
+    """The operations of a model at its sizes, in reading order; experts together, and nothing that it never runs.
 
     Where the model's attention is ``flash``, a core of scores, plain softmax and mix is one task. Raises `SizeError`
     for sizes that do not divide.
     """
     length = model.length(n_seq)
     at = {"n_batch": n_batch, "n_seq": length}
-    found = [_task(model, use, at) for use in sorted(uses(model.of_length(length)), key=reading_position)]
+    every = sorted(uses(model.of_length(length)), key=reading_position)
+    found = [each for use in every if (each := _task(model, by_expert(use, model, at), at)).runs]
     return _together(_with_cores(found) if model.attention == "flash" else found)
 
 
@@ -204,29 +211,35 @@ def _task(model: Architecture, use: Use, at: Mapping[str, int]) -> Task:
 
 def _with_cores(found: Sequence[Task]) -> Iterable[Task]:
     """The tasks, with each attention core that one kernel can do as one."""
-    blocks: dict[str, list[Task]] = {}
+    places: dict[tuple[str, AttendedPairs | None], list[Task]] = {}
     for task in found:
-        blocks.setdefault(task.path.rpartition("/")[0], []).append(task)
-    cores = {block: _core(block, members) for block, members in blocks.items()}
+        places.setdefault(_place(task), []).append(task)
+    cores = {(block, mask): _core(block, [*of, *places.get((block, None), ())]) for (block, mask), of in places.items()}
     for task in found:
-        core = cores[task.path.rpartition("/")[0]]
+        core = cores[_place(task)]
         if core is None:
             yield task
         elif task.operation.role == "scores":
             yield core
 
 
+def _place(task: Task) -> tuple[str, AttendedPairs | None]:
+    """The block of a task, and under which of its masks it is."""
+    return task.path.rpartition("/")[0], task.mask
+
+
 def _core(block: str, members: Sequence[Task]) -> Task | None:
-    """The core of a block, where it is scores, a plain softmax and mix under a mask that the kernels know."""
+    """The core of a block under a mask, where it is scores, a plain softmax and mix."""
     by_role = {task.operation.role: task for task in members}
-    if len(members) != 3 or list(by_role) != ["scores", "softmax", "mix"] or not _known(by_role["scores"].mask):
+    if len(members) != 3 or list(by_role) != ["scores", "softmax", "mix"]:
         return None
     if not isinstance(by_role["softmax"].operation, Elementwise) or by_role["softmax"].operation.sentence.parameters:
         return None
     scores, softmax, mix = (by_role[role].uses[0] for role in ("scores", "softmax", "mix"))
     again = [Use(each.operation, each.path, reruns=S.One) for each in (scores, softmax)]
     symbols = {name: size for task in members for name, size in task.symbols.items()}
-    return Task(f"{block}/{CORE}", (*again, mix), dict(sorted(symbols.items())), members[0].runs)
+    name = CORE if skipped(scores.operation.mask) else MASKED_CORE
+    return Task(f"{block}/{name}", (*again, mix), dict(sorted(symbols.items())), members[0].runs)
 
 
 def unmasked(task: Task) -> Task:
@@ -242,6 +255,6 @@ def unmasked(task: Task) -> Task:
     return replace(task, uses=found)
 
 
-def _known(mask: AttendedPairs | None) -> bool:
-    """Nothing masked, or causal with as many queries as keys, where both alignments are one."""
+def skipped(mask: AttendedPairs | None) -> bool:
+    """Whether kernels leave all its masked pairs out: of none, or of causal ones with as many queries as keys."""
     return type(mask) is Full or (isinstance(mask, Causal) and not mask.extra and mask.n_query == mask.n_key)

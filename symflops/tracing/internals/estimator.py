@@ -15,6 +15,7 @@ All are back in place at the end of the block. Its arithmetic is left as it is.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -26,6 +27,7 @@ import torch
 from torch.distributed._tools import runtime_estimator
 from torch.utils import _runtime_estimation
 
+_LOGGER = logging.getLogger("torch._subclasses.fake_tensor")
 _COST_MODEL: Final = "operator-level-cost-model"
 _TERA, _GIGA, _MILLI = 1e12, 1e9, 1e-3
 
@@ -43,8 +45,8 @@ def given(peak: float, bandwidth: float) -> Iterator[None]:
 
 
 def estimated(call: Callable[[], Any]) -> float:
-    """Seconds of what a call runs, inside a `FakeTensorMode`; what the estimator prints is dropped."""
+    """Seconds of what a call runs, inside a `FakeTensorMode`; what the estimator prints, or torch logs, is dropped."""
     estimator: Any = runtime_estimator.RuntimeEstimator()
-    with redirect_stdout(StringIO()), estimator(_COST_MODEL):
+    with redirect_stdout(StringIO()), patch.object(_LOGGER, "disabled", True), estimator(_COST_MODEL):
         call()
     return float(estimator.total_runtime) * _MILLI

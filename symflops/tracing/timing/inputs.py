@@ -11,6 +11,7 @@ from sympy import Pow, Symbol
 from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
 from symflops.formulas import Total
+from symflops.layers.convolution import Convolution
 from symflops.timing.tasks import Operand, Task
 from symflops.tracing.timing.places import Place
 
@@ -51,7 +52,7 @@ def needed(task: Task, where: Place) -> int:
     """Bytes that timing a task takes: operands, result and gradients, and the same in 64 bits to compare with."""
     numbers = sum(prod(each.shape) for each in (*task.operands, task.result))
     own = sum((each.bytes(where.element) for each in (*task.operands, task.result)), Fraction(0))
-    steps = _TEMPORARY if isinstance(task.operation, Elementwise) else 0
+    steps = _TEMPORARY if isinstance(task.operation, Elementwise | Convolution) else 0
     largest = max(prod(each.shape) for each in (*task.operands, task.result))
     pairs = 0
     if task.is_core:  # compared one head of keys at a time

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +22,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from symflops.declarations import Sentence
 from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
+from symflops.layers.convolution import Convolution
 from symflops.masks import Full
 from symflops.operations import Contraction, Lookup
-from symflops.timing.laws import CAUSAL
-from symflops.timing.recognised import matmul
-from symflops.timing.tasks import Task
+from symflops.timing.recognised import ADDMM, EINSUM, GROUPED, MM, names
+from symflops.timing.tasks import Task, skipped
+from symflops.tracing.timing.convolving import kernel_of
 from symflops.tracing.timing.fused import called
+from symflops.tracing.timing.pairs import attended
 
 Run = Callable[..., torch.Tensor]
 """From the operands, in the task's order, to the result."""
@@ -65,21 +67,41 @@ def kernels(task: Task, device: str) -> tuple[Kernel, ...]:
     Raises `NoKernel`.
     """
     if task.is_core:
-        left_out = CAUSAL if task.masked else ""
-        return tuple(Kernel(name + left_out, partial(_core, task, each)) for name, each in BACKENDS[device].items())
+        return tuple(
+            Kernel(name + task.left_out, partial(_core, task, each)) for name, each in BACKENDS[device].items()
+        )
     operation = task.operation
     if isinstance(operation, Elementwise):
         return (Kernel(*called(operation)),)
     if isinstance(operation, Lookup):
         return (Kernel("embedding", lambda table, index: functional.embedding(index, table)),)
+    if isinstance(operation, Convolution):
+        convolve = kernel_of(operation.sentence)
+        if convolve is None:
+            raise NoKernel(f"{task.path}: a convolution of windows that are laid out has no kernel here")
+        return (Kernel("conv1d", convolve),)
     if type(operation) is not Contraction:
         raise NoKernel(f"{task.path}: a {type(operation).__name__} has no kernel here")
-    return (_contraction(operation),)
+    return tuple(_contractions(operation))
 
 
-def _contraction(of: Contraction) -> Kernel:
-    name = matmul(of)
-    return Kernel(name, _MATRICES[name] if name in _MATRICES else partial(_einsum, of.sentence))
+def _contractions(of: Contraction) -> Iterator[Kernel]:
+    """The kernels of a contraction that torch has: its newest may be missing."""
+    runs: dict[str, Run] = {**_MATRICES, EINSUM: partial(_einsum, of.sentence)}
+    for name in names(of):
+        if name != GROUPED or hasattr(functional, "grouped_mm"):
+            yield Kernel(name, runs[name])
+
+
+def grouped(x: torch.Tensor, weight: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
+    """Sorted tokens [expert token d_in] by weights [expert d_in d_out]: torch is told where each expert's tokens end.
+
+    >>> grouped(torch.ones(2, 3, 4), torch.ones(2, 4, 8), torch.ones(2, 8)).unique().tolist()
+    [5.0]
+    """
+    ends = torch.arange(1, len(x) + 1, dtype=torch.int32, device=x.device) * x.shape[1]
+    found = functional.grouped_mm(x.flatten(0, 1), weight, offs=ends).reshape(*x.shape[:-1], weight.shape[-1])
+    return found + bias[0].unsqueeze(1) if bias else found  # torch's own bias is still refused
 
 
 def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -91,7 +113,7 @@ def _addmm(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor) -> torch
     return flat.reshape(*left.shape[:-1], right.shape[-1])
 
 
-_MATRICES: Mapping[str, Run] = MappingProxyType({"mm": _mm, "addmm": _addmm})
+_MATRICES: Mapping[str, Run] = MappingProxyType({MM: _mm, ADDMM: _addmm, GROUPED: grouped})
 
 
 def _einsum(sentence: Sentence, left: torch.Tensor, right: torch.Tensor, *added: torch.Tensor) -> torch.Tensor:
@@ -108,8 +130,11 @@ def _einsum(sentence: Sentence, left: torch.Tensor, right: torch.Tensor, *added:
 def _core(task: Task, backend: SDPBackend, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Queries are [batch kv_head group query d_head]; heads that share keys and values lie side by side."""
     chosen: AbstractContextManager[Any] = sdpa_kernel(backend)
+    by_name = skipped(task.mask)
+    mask = None if by_name or task.mask is None else attended(task.mask, q.device)
+    causal = by_name and type(task.mask) is not Full
     with chosen:
         mixed = functional.scaled_dot_product_attention(
-            q.flatten(1, 2), k, v, is_causal=type(task.mask) is not Full, enable_gqa=q.shape[2] > 1
+            q.flatten(1, 2), k, v, mask, is_causal=causal, enable_gqa=q.shape[2] > 1
         )
     return mixed.reshape(*q.shape[:-1], v.shape[-1])

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from symflops.architectures import Architecture
 from symflops.errors import SizeError, SymflopsError
+from symflops.timing.executed import CAUSAL
 from symflops.timing.laws import ceilings
 from symflops.timing.roof import Roof
 from symflops.timing.samples import INTERRUPTED, Record, Sample
@@ -54,7 +55,7 @@ class Point:
     def tasks(self) -> tuple[Task, ...]:
         """What is run: the operations, and of each masked attention core its twin without a mask."""
         asked = named(tasks(self.model, self.n_batch, self.n_seq), self.operations)
-        return (*asked, *(unmasked(task) for task in asked if task.masked))
+        return (*asked, *(unmasked(task) for task in asked if task.is_core and task.left_out == CAUSAL))
 
     def samples(self, where: Place, repeat: int) -> Iterable[Sample]:
         """What is timed besides."""

@@ -1,7 +1,7 @@
 """What a kernel has to compute: the declaration in float64, and how far from it a kernel may be.
 
-A contraction is an einsum over all axes, an elementwise step its formula, an attention core its definition with the
-mask pair by pair; gradients are autograd's of those.
+A contraction is an einsum over all axes, a convolution a sum over its taps, an elementwise step its formula, an
+attention core its definition with the mask pair by pair; gradients are autograd's of those.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import torch
 
 from symflops.elementwise import Elementwise
 from symflops.errors import SymflopsError
+from symflops.layers.convolution import Convolution
 from symflops.masks import AttendedPairs, Full
 from symflops.operations import Lookup
 from symflops.timing.tasks import Task
+from symflops.tracing.timing.convolving import by_definition
 from symflops.tracing.timing.formulas import computed, gathered, spread
 from symflops.tracing.timing.inputs import Operands
 from symflops.tracing.timing.kernels import Kernel
+from symflops.tracing.timing.pairs import attended
 
 TOLERANCES: Mapping[torch.dtype, float] = MappingProxyType(
     {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -75,6 +78,8 @@ def _declared(task: Task, wide: Operands) -> torch.Tensor:
         return computed(operation.args[6].rule, operation.sentence, wide)
     if isinstance(operation, Lookup):
         return wide[0][wide[1]]
+    if isinstance(operation, Convolution):
+        return by_definition(operation.sentence, wide)
     return _contracted(task, wide)
 
 
@@ -97,8 +102,7 @@ def _head(mask: AttendedPairs | None, q: torch.Tensor, k: torch.Tensor, v: torch
     """Queries [group query d_head] over one head of keys and values, by the definition of attention."""
     scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
     if mask is not None and type(mask) is not Full:
-        hidden = ~torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-        scores = scores.masked_fill(hidden, float("-inf"))
+        scores = scores.masked_fill(~attended(mask, q.device), float("-inf"))
     return torch.softmax(scores, -1) @ v
 
 

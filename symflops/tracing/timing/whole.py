@@ -77,7 +77,8 @@ def _parts(built: Built, model: Architecture, tasks: Sequence[Task], sizes: dict
     layers = model.sizes.get("n_layer", 0)
     stacks = [each for each in built.module.modules() if isinstance(each, nn.ModuleList) and len(each) == layers]
     if stacks:
-        often = [(Fraction(task.runs, layers), task) for task in tasks if task.runs >= layers]
+        # experts, or a core under a window, are not in every layer: what half of them do is a layer's
+        often = [(Fraction(task.runs, layers), task) for task in tasks if 2 * task.runs >= layers]
         yield _layer(built, inputs, stacks[0][-1], often)
     weights = [each for each in built.module.parameters() if each.requires_grad]
     each = [(Fraction(task.runs), task) for task in tasks]
