@@ -19,8 +19,8 @@ ORDER = (
     "errors", "notation", "grammar", "arithmetic", "expressions", "proof", "steps", "documents", "declarations",
     "formulas", "masks", "nodes", "operations", "elementwise", "networks", "conventions", "totals", "measures",
     "serving", "layers", "architectures", "derivation", "emit", "sizes", "sweeps", "evaluate", "render", "evidence",
-    "catalogue", "certified", "proved", "questions", "claims", "explain", "identify", "laws", "training", "plans",
-    "timing", "sweeping", "pictures", "plan_pictures", "timing_pictures", "tracing", "cli",
+    "catalogue", "certified", "proved", "questions", "claims", "explain", "identify", "laws", "training", "timing",
+    "plans", "sweeping", "pictures", "plan_pictures", "timing_pictures", "tracing", "cli",
 )  # fmt: skip
 """Imports run from right to left in this list, never the other way. `derivations` stands beside `catalogue`."""
 COMPILES = {ROOT / "symflops" / "evaluate.py"}

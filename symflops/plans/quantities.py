@@ -26,6 +26,8 @@ C, C_TOKEN, C_RUN = _measure("C"), _measure("C_token"), _measure("C_run")
 """FLOPs of a whole training, of one token of it, and of one token with what is computed again."""
 PEAK, MFU = _measure("peak"), _measure("MFU")
 """FLOP/s of a device in dense work, and the share of it that is the model's FLOPs."""
+C_STEP, T_STEP = _measure("C_step"), _measure("t_step")
+"""FLOPs of the model in one training step, and the seconds that a record of timings predicts for it."""
 DAYS = _measure("days")
 SECONDS_A_DAY = 86400
 

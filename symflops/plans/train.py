@@ -21,12 +21,13 @@ from sympy import Expr, Symbol
 from symflops.architectures import Architecture
 from symflops.arithmetic import fraction
 from symflops.conventions import TORCH, Convention
-from symflops.notation import n_device, n_param, n_token
+from symflops.notation import n_batch, n_device, n_param, n_seq, n_token
 from symflops.plans.memory import beyond
 from symflops.plans.plan import Plan
-from symflops.plans.quantities import C_TOKEN, DAYS, MFU, PEAK, SECONDS_A_DAY, C, Quantity, number
+from symflops.plans.quantities import C_STEP, C_TOKEN, DAYS, MFU, PEAK, SECONDS_A_DAY, T_STEP, C, Quantity, number
 from symflops.plans.relations import PlanError, Relation, Solved, solved
 from symflops.plans.train_results import follow, operations, rooflines, state
+from symflops.plans.train_timed import STEP_TIME, STEP_WORK, known_of, recorded, timed, timed_notes, timed_steps
 from symflops.plans.training import Training, closed_form
 from symflops.proof import equal
 from symflops.steps import Step, WrongStep
@@ -36,13 +37,14 @@ TIME = Relation(C, SECONDS_A_DAY * n_device * PEAK * MFU * DAYS, "devices comput
 SIX_N = Relation(C_TOKEN, 6 * n_param, "2 for each parameter forward, 4 backward (Kaplan et al. 2020, section 2.1)")
 FLAGS: Mapping[Symbol, str] = {
     n_param: "--params", n_token: "--tokens", C: "--flops", n_device: "--count", MFU: "--mfu", DAYS: "--days",
-    PEAK: "--device", C_TOKEN: "--model or --params",
+    PEAK: "--device", C_TOKEN: "--model or --params", T_STEP: "--calibration", n_batch: "--batch", n_seq: "--seq",
 }  # fmt: skip
 """How the command line calls what may be open."""
 _LABELS: Mapping[Symbol, tuple[str, str]] = {
     n_param: ("parameters", "parameters"), n_token: ("tokens", "tokens"), C: ("training FLOPs", "FLOP"),
     n_device: ("devices", "devices"), MFU: ("MFU", "1"), DAYS: ("days", "days"), PEAK: ("peak of a device", "FLOP/s"),
-    C_TOKEN: ("FLOPs for each token", "FLOP"),
+    C_TOKEN: ("FLOPs for each token", "FLOP"), C_STEP: ("model FLOPs of a step", "FLOP"),
+    n_batch: ("sequences of a step", "sequences"), n_seq: ("tokens of a sequence", "tokens"),
 }  # fmt: skip
 _NAMES: Mapping[Symbol, str] = {n_param: "params", n_token: "tokens", n_device: "count", MFU: "mfu"}
 
@@ -59,11 +61,11 @@ def train(asked: Training) -> Plan:
     rows, held = operations(asked), tuple(state(asked, found))
     least = next((each.value for each in held if each.name == "least_devices"), 1)
     holds = found.values.get(n_device, Fraction(least)) >= least
-    results = (*_solved_for(found), *follow(asked, found), *held)
+    results = (*timed(asked.step), *_solved_for(found), *follow(asked, found), *held)
     return Plan(
         "train",
         f"Training {'a model' if asked.model is None else asked.model.name}",
-        tuple(_quantity(symbol, value) for symbol, value in known.items()),
+        tuple(_quantity(symbol, value) for symbol, value in known.items() if symbol != T_STEP),
         results,
         _binding(asked, found) if holds else f"memory: the model state alone takes {least} devices",
         _steps(asked, relations, found),
@@ -82,7 +84,8 @@ def _chosen(asked: Training) -> dict[str, str | int]:
     if asked.model is None:
         return device
     model: dict[str, str | int] = {"model": asked.model.name, "seq": asked.model.length(asked.seq)}
-    return {**model, **device, "convention": asked.convention.name, "recompute": asked.recompute.name}
+    how = {"convention": asked.convention.name, "recompute": asked.recompute.name}
+    return {**model, **device, **recorded(asked.step), **how}
 
 
 def _known(asked: Training) -> dict[Symbol, Fraction]:
@@ -93,6 +96,7 @@ def _known(asked: Training) -> dict[Symbol, Fraction]:
     given = {
         n_param: asked.params, C_TOKEN: per_token, n_token: asked.tokens, C: asked.budget,
         PEAK: peak, n_device: None if asked.count is None else Fraction(asked.count), MFU: asked.mfu, DAYS: asked.days,
+        **known_of(asked),
     }  # fmt: skip
     return {symbol: value for symbol, value in given.items() if value is not None}
 
@@ -104,9 +108,10 @@ def _per_token(model: Architecture, seq: int | None, chosen: Convention) -> Frac
 
 
 def _relations(asked: Training) -> tuple[Relation, ...]:
-    """Work, and, where anything is said of devices or time, time."""
-    timed = any(each is not None for each in (asked.device, asked.count, asked.mfu, asked.days, asked.peak))
-    return (*(() if asked.model is not None else (SIX_N,)), WORK, *((TIME,) if timed else ()))
+    """Work, and, where anything is said of devices or time, time; first of all a step that is predicted."""
+    said = any(each is not None for each in (asked.device, asked.count, asked.mfu, asked.days, asked.peak))
+    step = () if asked.step is None else (STEP_WORK, STEP_TIME)
+    return (*step, *(() if asked.model is not None else (SIX_N,)), WORK, *((TIME,) if said else ()))
 
 
 def _whole_devices(found: Solved, relations: tuple[Relation, ...], known: Mapping[Symbol, Fraction]) -> Solved:
@@ -128,6 +133,11 @@ def _refuse(found: Solved, relations: tuple[Relation, ...], known: Mapping[Symbo
         names = [FLAGS[each] for each in known if each in found.idle[0].symbols | {n_token, C} and each != PEAK]
         raise PlanError(f"nothing is open: {', '.join(names)} are all given; leave out the one to be solved for")
     utilisation = found.values.get(MFU)
+    if utilisation is not None and utilisation > 1 and T_STEP in known:
+        raise PlanError(
+            f"the record predicts a step of {float(known[T_STEP]):.4g} s, an MFU of {float(utilisation):.3g}, and no "
+            "device exceeds 1; give a record of this device, or the --peak of its format"
+        )
     if utilisation is not None and utilisation > 1:
         least = found.values[DAYS] * utilisation
         raise PlanError(
@@ -155,7 +165,7 @@ def _binding(asked: Training, found: Solved) -> str:
 
 def _steps(asked: Training, relations: tuple[Relation, ...], found: Solved) -> tuple[Step, ...]:
     """Each relation, and what each was solved for."""
-    own = () if asked.model is None else tuple(_own_steps(asked, asked.model))
+    own = (*timed_steps(asked.step), *(() if asked.model is None else _own_steps(asked, asked.model)))
     said = tuple(Step(relation.left.name, relation.right, relation.why) for relation in relations)
     solutions = ((symbol, form, found.by[symbol]) for symbol, form in found.formulas.items())
     return (*own, *said, *(_solution(*each) for each in solutions if each[1] != each[2].right))
@@ -184,6 +194,7 @@ def _notes(asked: Training, found: Solved) -> Iterator[str]:
         )
         yield from beyond(asked.model, asked.seq)
         yield from asked.model.notes
+    yield from timed_notes(asked.step)
 
 
 def _sources(asked: Training) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,13 +21,32 @@ from symflops.training.precision import PRECISIONS, Precision
 
 
 @dataclass(frozen=True)
+class TimedStep:
+    """A training step of ``batch`` sequences of ``seq`` tokens on one device, as a record of timings predicts it.
+
+    ``device``, ``dtype`` and ``date`` are the record's, ``attention`` is how its cores were timed; ``seconds`` by part:
+    forward, backward and, where it is predicted, optimizer; ``notes`` say what the record does not settle.
+    """
+
+    device: str
+    dtype: str
+    date: str
+    attention: str
+    batch: int
+    seq: int
+    seconds: Mapping[str, Fraction]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Training:
     """What is asked of a training; exactly as much as follows from the rest is None.
 
     ``model``, or ``params`` where there is no architecture and a token takes 6 FLOPs for each; ``tokens`` in all, of
     sequences of ``seq``; ``budget`` in FLOPs; ``device``, ``count`` of them, ``mfu`` in (0, 1], ``days``; ``form`` of
     the matmuls' operands; ``peak`` in FLOP/s instead of the device's; ``recompute``; ``price`` of a device hour;
-    ``optimizer`` and ``precision`` make the model state, which all devices share.
+    ``optimizer`` and ``precision`` make the model state, which all devices share; the MFU follows from
+    a ``step`` that is predicted, which `plans.calibrated` makes.
     """
 
     model: Architecture | None = None
@@ -45,6 +65,7 @@ class Training:
     convention: Convention = TORCH
     optimizer: Optimizer = OPTIMIZERS["adamw"]
     precision: Precision = PRECISIONS["mixed-bf16"]
+    step: TimedStep | None = None
 
 
 def closed_form(network: Expr, chosen: Convention) -> Expr:

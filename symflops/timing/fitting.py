@@ -72,7 +72,7 @@ def fit_side(samples: Iterable[Sample], side: Literal["flops", "bytes"]) -> Fit:
     best = _linear(design, seconds)
     if best[1] <= 0:
         raise FitError(f"the time does not rise with {side}: no {what} in these {len(given)} samples; give larger ones")
-    drawn = [_linear(design, each) for each in _redrawn(design @ best, seconds, 2)]
+    drawn = [_reweighted(design, each, design @ best) for each in _redrawn(design @ best, seconds, 2)]
     latency, rate = _intervals(best, [each for each in drawn if each[1] > 0])
     peak, bandwidth = (rate, None) if side == "flops" else (None, rate)
     return Fit(latency, peak, bandwidth, len(given), _error(design @ best, seconds))
@@ -148,12 +148,25 @@ def _best(flops: Array, moved: Array, seconds: Array) -> Array:
 def _settled(flops: Array, moved: Array, seconds: Array, x: Array) -> Array:
     """Coefficients from a start: which side bounds each point and the coefficients, in turns."""
     for _ in range(_ROUNDS):
-        design = _split(flops, moved, x[1] * flops >= x[2] * moved)
-        weight = _weights(_both(flops, moved, x), seconds)
-        x = _not_negative(design * weight[:, None], seconds * weight)
+        x = _step(flops, moved, seconds, x)
         if min(x[1:]) <= 0:
             break
     return x
+
+
+def _step(flops: Array, moved: Array, seconds: Array, x: Array) -> Array:
+    """One such turn."""
+    design = _split(flops, moved, x[1] * flops >= x[2] * moved)
+    return _reweighted(design, seconds, _both(flops, moved, x))
+
+
+def _reweighted(design: Array, seconds: Array, fitted: Array) -> Array:
+    """Coefficients with least relative residuals, weighed by how far each point is off a fit.
+
+    Of times on a line that are drawn again, one such step from the fit of all tells as much as many.
+    """
+    weight = _weights(fitted, seconds)
+    return _not_negative(design * weight[:, None], seconds * weight)
 
 
 def _need_both_sides(flops: Array, moved: Array, seconds: Array, x: Array) -> None:

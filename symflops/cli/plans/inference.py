@@ -11,6 +11,8 @@ from symflops.errors import SymflopsError
 
 if TYPE_CHECKING:
     from symflops.architectures.architecture import Attention
+    from symflops.plans.inference import Serving
+    from symflops.plans.plan import Plan
 
 
 @click.command()
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 @own.attention
 @click.option("--weights", default="bf16", metavar="FORMAT", help="Format of the weights in memory (bf16).")
 @click.option("--cache", default="bf16", metavar="FORMAT", help="Format of the cache (bf16).")
+@own.calibration
 @own.printed
 def inference(
     name: str | None,
@@ -36,6 +39,7 @@ def inference(
     attention: Attention,
     weights: str,
     cache: str,
+    calibration: str | None,
     symbolic: bool,
     form: str | None,
     plot: str | None,
@@ -62,4 +66,12 @@ def inference(
         weights=weights,
         cache=cache,
     )
-    return own.show(plan_of(asked), symbolic, form, plot, as_json)
+    plan = plan_of(asked) if calibration is None else _timed(asked, calibration)
+    return own.show(plan, symbolic, form, plot, as_json)
+
+
+def _timed(asked: Serving, calibration: str) -> Plan:
+    from symflops.plans.calibrated import calibrated_inference
+    from symflops.timing.samples import Record
+
+    return calibrated_inference(asked, Record.read(calibration))

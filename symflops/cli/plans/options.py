@@ -33,6 +33,9 @@ dtype = click.option("--dtype", default="bf16", metavar="FORMAT", help="Format o
 attention = click.option(
     "--attention", default="flash", type=click.Choice(["eager", "flash", "absorbed"]), help="How the core runs (flash)."
 )
+calibration = click.option(
+    "--calibration", metavar="RECORD.json", help="Predict times from a record of symflops time --out."
+)
 recompute = click.option("--recompute", default="none", metavar="HOW", help="none, selective, full, or K layers.")
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from symflops.cli import options
 from symflops.cli.plans import options as own
 from symflops.errors import SymflopsError
+
+if TYPE_CHECKING:
+    from symflops.plans.training import Training
 
 
 @click.command()
@@ -17,6 +22,8 @@ from symflops.errors import SymflopsError
 @own.device
 @click.option("--count", metavar="G", help="Devices.")
 @click.option("--mfu", metavar="U", help="Model FLOPs utilisation, in (0, 1].")
+@own.calibration
+@click.option("--batch", metavar="B", help="Sequences of the step that --calibration predicts (default 1).")
 @click.option("--days", metavar="T", help="Days.")
 @options.seq
 @own.dtype
@@ -35,6 +42,8 @@ def train(
     device: str | None,
     count: str | None,
     mfu: str | None,
+    calibration: str | None,
+    batch: str | None,
     days: str | None,
     seq: str | None,
     dtype: str,
@@ -81,4 +90,19 @@ def train(
         optimizer=optimizer_of(optimizer),
         precision=precision_of(precision),
     )
-    return own.show(plan_of(asked), symbolic, form, plot, as_json)
+    return own.show(plan_of(_timed(asked, calibration, batch)), symbolic, form, plot, as_json)
+
+
+def _timed(asked: Training, calibration: str | None, batch: str | None) -> Training:
+    """The training with the step that a record predicts; as it was without a record.
+
+    Raises `SymflopsError` for a batch without a record, and what `calibrated` and `Record.read` raise.
+    """
+    if calibration is None:
+        if batch is not None:
+            raise SymflopsError("--batch is of the step that --calibration predicts; give --calibration too")
+        return asked
+    from symflops.plans.calibrated import calibrated
+    from symflops.timing.samples import Record
+
+    return calibrated(asked, Record.read(calibration), own.whole_or_none("--batch", batch) or 1)
