@@ -29,7 +29,6 @@ from symflops.timing.predicting import accuracy
 from symflops.timing.roof import Roof
 from symflops.timing.rows import Predict
 from symflops.timing.samples import WHOLE, Record, Sample
-from symflops.timing.tasks import CORE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +113,7 @@ def kind(sample: Sample) -> str:
     """
     if sample.operation in WHOLE:
         return MODULES
-    return f"{'attention' if sample.operation.rpartition('/')[2] == CORE else 'matmul'} {sample.phase}"
+    return f"{'attention' if sample.is_core else 'matmul'} {sample.phase}"
 
 
 def _titled(figure: Figure, record: Record, shown: int, width: int) -> None:

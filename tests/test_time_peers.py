@@ -161,7 +161,7 @@ def test_an_activation_moves_what_it_reads_and_writes_and_computes_nothing() -> 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_kernel_takes_at_least_the_writing_of_its_result(name: str) -> None:
-    estimates = asked(CPU, MEMORY)
+    estimates = asked(CPU, MEMORY).kernel
     for task in tasks(small(name), 2, 8):
         for kernel in kernels(task, "cpu"):
             if kernel.name == GROUPED:  # on fake tensors it takes bf16 alone

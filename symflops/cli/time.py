@@ -114,7 +114,7 @@ def _timed(of: _Run) -> Record:
     try:
         from symflops.tracing.timing.peers import asked
         from symflops.tracing.timing.places import place
-        from symflops.tracing.timing.points import nobody, nothing, points, timed
+        from symflops.tracing.timing.points import Often, nobody, nothing, points, timed
         from symflops.tracing.timing.whole import whole
     except ModuleNotFoundError as error:
         raise SymflopsError(f"time needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
@@ -122,7 +122,7 @@ def _timed(of: _Run) -> Record:
     where = place(of.device, of.dtype)
     each = points(of.model, of.sizes, of.operations, whole if of.step else nothing)
     with stages() as stage:
-        return timed(each, where, of.repeat, of.keep, stage, asked if of.peers else nobody)
+        return timed(each, where, Often(of.repeat), of.keep, stage, asked if of.peers else nobody)
 
 
 def _calibrated(file: str) -> Calibration:

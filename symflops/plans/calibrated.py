@@ -19,7 +19,6 @@ from symflops.plans.training import TimedStep, Training
 from symflops.timing.calibrating import Calibration, calibrate
 from symflops.timing.predicting import Prediction, predict
 from symflops.timing.samples import PHASES, Record
-from symflops.timing.tasks import CORE, MASKED_CORE
 from symflops.training.checkpoints import NONE
 from symflops.training.hardware import THIS, Device, dense, device_called
 
@@ -92,7 +91,7 @@ def _same(record: Record, device: Device | None, form: str) -> None:
 def _step(record: Record, model: Architecture, batch: int, seq: int | None) -> TimedStep:
     length = model.length(seq)
     calibration, said = _predicted(record, model, batch, length)
-    parts: dict[str, float] = {**{phase: said.of(phase) for phase in PHASES}, "optimizer": said.optimizer}
+    parts: dict[str, float] = {**{phase: said.of(phase) for phase in PHASES}, "optimizer": said.optimizer.seconds}
     seconds = {part: _seconds(each) for part, each in parts.items()}
     return TimedStep(
         record.device, record.dtype, record.date, _attention(record), batch, length, seconds, _notes(calibration)
@@ -118,8 +117,7 @@ def _predicted(record: Record, model: Architecture, batch: int, length: int) -> 
 
 def _attention(record: Record) -> Attention:
     """How attention ran: flash where whole cores were timed, and else an operation after the other."""
-    cores = (each for each in record.samples if each.operation.rpartition("/")[2] in (CORE, MASKED_CORE))
-    return "flash" if any(cores) else "eager"
+    return "flash" if any(each.is_core for each in record.samples) else "eager"
 
 
 __all__ = ["calibrated", "calibrated_inference"]

@@ -1,8 +1,8 @@
 """The calibration of a device: fits of the samples of a record, by kernel and by kind.
 
-Every kernel that was timed often enough has a fit of its own, forward and backward: matmuls latency, peak and
-bandwidth, with what tiles and waves waste; attention's core latency and FLOPs; all else, which only moves, latency and
-bytes. A kernel without one takes the fit of its kind.
+Every kernel that was timed often enough has a fit of its own, forward and backward: matmuls and attention latency, peak
+and bandwidth, with what tiles, waves and blocks on the diagonal waste; all else, which only moves, latency and bytes. A
+kernel without one takes the fit of its kind.
 """
 
 from __future__ import annotations
@@ -10,33 +10,53 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import product
 from typing import Literal
 
+from symflops.timing.executed import CAUSAL
 from symflops.timing.fitted import Fit, FitError
-from symflops.timing.fitting import fit, fit_side, misfit
-from symflops.timing.samples import PHASES, WHOLE, Phase, Record, Sample
-from symflops.timing.tiles import Tiles
+from symflops.timing.fitting import fit, fit_side, fit_sum, misfit
+from symflops.timing.samples import LAYER, MODEL, PHASES, Phase, Record, Sample
+from symflops.timing.tiles import Blocks, Tiles
 
 Kind = Literal["matmul", "attention", "moves"]
 PROCESSORS = "processors"
 """What a record's versions call the number of processors of a device that computes in tiles."""
-_SIDES = (64, 128, 256)
+_SIDES, _BLOCKS = (64, 128, 256), (64, 128, 256, 512)
 _BETTER = 0.9
-"""Tiles are taken where they leave at most this share of the error."""
+"""Tiles or blocks are taken where they leave at most this share of the error."""
+
+
+@dataclass(frozen=True)
+class Waste:
+    """What kernels compute beyond their closed form: ``tiles`` of matmuls, ``blocks`` of causal attention, or None."""
+
+    tiles: Tiles | None = None
+    blocks: Blocks | None = None
+
+    def widened(self, sample: Sample) -> Sample:
+        """A sample with the FLOPs that are computed."""
+        return replace(sample, flops=round(sample.flops * self._of(sample)))
+
+    def _of(self, sample: Sample) -> Fraction:
+        if sample.is_core:
+            skips = self.blocks is not None and sample.kernel.endswith(CAUSAL)
+            return self.blocks.waste(*sample.products) if self.blocks and skips else Fraction(1)
+        return Fraction(1) if self.tiles is None else self.tiles.waste(sample.products)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Fits by phase and by kernel or kind, of one device at one number format; ``tiles`` where they explain matmuls.
+    """Fits by phase and by kernel or kind, of one device at one number format.
 
-    ``notes`` say what the samples did not settle.
+    ``waste`` is what they compute beyond their closed form. ``notes`` say what the samples did not settle.
     """
 
     device: str
     dtype: str
     fits: Mapping[tuple[str, Phase], Fit]
-    tiles: Tiles | None = None
+    waste: Waste = field(default_factory=Waste)
     notes: tuple[str, ...] = ()
     kernels: Mapping[str, Kind] = field(default_factory=dict)
 
@@ -53,8 +73,8 @@ class Calibration:
 
     def seconds(self, sample: Sample) -> float:
         """The predicted time of what a sample ran."""
-        flops = sample.flops * float(_waste(sample, self.tiles))
-        return self.fit(sample.kernel, kind_of(sample), sample.phase).seconds(flops, sample.bytes)
+        wide = self.waste.widened(sample)
+        return self.fit(sample.kernel, kind_of(sample), sample.phase).seconds(wide.flops, wide.bytes)
 
 
 def calibrate(record: Record) -> Calibration:
@@ -63,11 +83,11 @@ def calibrate(record: Record) -> Calibration:
     Where the record says how many processors a device has, tiles are fitted too. Matmuls that tell no bandwidth borrow
     that of what only moves. Raises `FitError` where nothing is left.
     """
-    single = [each for each in record.samples if each.operation not in WHOLE and (each.flops or each.bytes)]
-    tiles = _tiles(single, record.versions.get(PROCESSORS))
+    parts = [each for each in record.samples if each.operation not in (LAYER, MODEL) and (each.flops or each.bytes)]
+    single = [replace(each, kernel=each.of_model[1]) for each in parts]
+    waste = _waste(single, record.versions.get(PROCESSORS))
     kinds = {each.kernel: kind_of(each) for each in single}
-    bare = Calibration(record.device, record.dtype, {}, tiles, (), kinds)
-    found = _fitted(bare, [replace(each, flops=round(each.flops * _waste(each, tiles))) for each in single])
+    found = _fitted(Calibration(record.device, record.dtype, {}, waste, (), kinds), list(map(waste.widened, single)))
     if not found.fits:
         said = "; ".join(found.notes) or "no samples"
         raise FitError(f"nothing in the record of {record.device} can be fitted: {said}")
@@ -75,10 +95,10 @@ def calibrate(record: Record) -> Calibration:
 
 
 def kind_of(sample: Sample) -> Kind:
-    """What kind of kernel a sample ran: one without FLOPs moves; one that is no matrix product is attention."""
-    if sample.products:
-        return "matmul"
-    return "attention" if sample.flops else "moves"
+    """What kind of kernel a sample ran: a whole core is attention, and one without FLOPs moves."""
+    if sample.is_core:
+        return "attention"
+    return "matmul" if sample.flops else "moves"
 
 
 def _fitted(bare: Calibration, samples: Sequence[Sample]) -> Calibration:
@@ -111,26 +131,54 @@ def _borrowed(samples: Sequence[Sample], phase: Phase, moves: Fit | None) -> dic
     return {}
 
 
+def _first(*ways: Callable[[Iterable[Sample]], Fit]) -> Callable[[Iterable[Sample]], Fit]:
+    """The first way that samples settle. What the first says is raised where none does."""
+
+    def way(samples: Iterable[Sample]) -> Fit:
+        given, refused = list(samples), []
+        for each in ways:
+            try:
+                return each(given)
+            except FitError as error:
+                refused.append(error)
+        raise refused[0]
+
+    return way
+
+
+def _closer(samples: Iterable[Sample]) -> Fit:
+    """Of both ways to join computing and moving the one with less error. Raises `FitError` where neither is settled."""
+    given, found = list(samples), []
+    for way in (fit, fit_sum):
+        with suppress(FitError):
+            found.append(way(given))
+    return min(found, key=lambda each: each.error) if found else fit(given)
+
+
 _WAYS: Mapping[Kind, Callable[[Iterable[Sample]], Fit]] = {
     "moves": lambda samples: fit_side(samples, "bytes"),
-    "attention": lambda samples: fit_side(samples, "flops"),
-    "matmul": fit,
+    "attention": _first(_closer, lambda samples: fit_side(samples, "flops")),
+    "matmul": _closer,
 }
 """How each kind is fitted; what others borrow from comes first."""
 
 
-def _tiles(samples: Iterable[Sample], processors: str | None) -> Tiles | None:
-    """The tiles that leave the least misfit of forward matmuls, unless it is about as much without any."""
-    if processors is None:
-        return None
-    of = [each for each in samples if each.phase == "forward" and kind_of(each) == "matmul"]
-    left: dict[Tiles | None, float] = {}
-    for tiles in [None, *(Tiles(*sides, int(processors)) for sides in product(_SIDES, _SIDES))]:
+def _waste(samples: Sequence[Sample], processors: str | None) -> Waste:
+    """What explains forward matmuls, and cores, better than nothing: tiles need a number of processors."""
+    forward = [each for each in samples if each.phase == "forward"]
+    matmuls = [each for each in forward if kind_of(each) == "matmul"]
+    cores = [each for each in forward if each.is_core and each.kernel.endswith(CAUSAL)]
+    sides = product(_SIDES, _SIDES) if processors else ()
+    tiles = (Waste(tiles=Tiles(*each, int(processors or 0))) for each in sides)
+    blocks = (Waste(blocks=Blocks(each)) for each in _BLOCKS)
+    return Waste(_better(matmuls, tiles).tiles, _better(cores, blocks).blocks)
+
+
+def _better(samples: Sequence[Sample], ways: Iterable[Waste]) -> Waste:
+    """Of some ways to waste the one that leaves the least misfit, unless it is about as much without any."""
+    left: dict[Waste, float] = {}
+    for waste in (Waste(), *ways):
         with suppress(FitError):
-            left[tiles] = misfit([replace(each, flops=round(each.flops * _waste(each, tiles))) for each in of])
-    best = min(left, key=lambda tiles: left[tiles], default=None)
-    return best if None not in left or left[best] < _BETTER * left[None] else None
-
-
-def _waste(sample: Sample, tiles: Tiles | None) -> float:
-    return 1.0 if tiles is None else float(tiles.waste(sample.products))
+            left[waste] = misfit(map(waste.widened, samples))
+    best = min(left, key=lambda waste: left[waste], default=Waste())
+    return best if left and left[best] < _BETTER * left[Waste()] else Waste()

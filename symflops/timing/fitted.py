@@ -1,10 +1,13 @@
-"""What a fit says: seconds = latency + the longer of FLOPs at a peak and bytes at a bandwidth, each with its interval.
+"""What a fit says: seconds = latency + FLOPs at a peak and bytes at a bandwidth, the longer of both or one by one.
 
 >>> fit = Fit(Estimate(4e-6, 3e-6, 5e-6), Estimate(7e14, 6.8e14, 7.1e14), Estimate(2.5e12, 2.4e12, 2.6e12), 40, 0.03)
 >>> fit.seconds(flops=7e12, bytes=1e9), fit.bound(7e12, 1e9)
 (0.010004, 'compute')
 >>> fit.ridge
 280.0
+>>> from dataclasses import replace
+>>> replace(fit, way="one by one").seconds(flops=7e12, bytes=1e9)
+0.010404
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from typing import Literal
 from symflops.timing.samples import RecordError
 
 Side = Literal["compute", "memory"]
+Way = Literal["at once", "one by one"]
+"""Computing while it moves, where the longer counts, or one after the other, where both do."""
 
 
 class FitError(RecordError):
@@ -46,6 +51,7 @@ class Fit:
     bandwidth: Estimate | None
     points: int
     error: float
+    way: Way = "at once"
 
     def sides(self, flops: float, bytes: float) -> dict[Side, float]:
         """Seconds of either side, without the latency; a side that was not asked for takes none."""
@@ -55,7 +61,8 @@ class Fit:
 
     def seconds(self, flops: float, bytes: float) -> float:
         """The time of one kernel with so many FLOPs and bytes."""
-        return self.latency.value + max(self.sides(flops, bytes).values())
+        sides = self.sides(flops, bytes).values()
+        return self.latency.value + (max(sides) if self.way == "at once" else sum(sides))
 
     def bound(self, flops: float, bytes: float) -> Side | Literal["latency"]:
         """What takes longest."""

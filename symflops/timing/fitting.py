@@ -1,9 +1,10 @@
-"""Latency, peak and bandwidth from samples: seconds = latency + max(FLOPs / peak, bytes / bandwidth).
+"""Latency, peak and bandwidth from samples: seconds = latency + max(FLOPs / peak, bytes / bandwidth), or + both.
 
-Which side bounds a point depends only on its FLOPs for each byte, so every place to cut between memory and compute is
-tried; what is left is linear in latency, 1/peak and 1/bandwidth. Residuals are relative to the fitted time; those far
-out weigh less (Huber 1964, doi:10.1214/aoms/1177703732). Intervals are of a bootstrap of the residuals at fixed sizes
-(Efron 1979, doi:10.1214/aos/1176344552) with a fixed seed. They tell of noise, not of what the model leaves out.
+A device that computes while it moves takes the longer (`fit`), one that does not the sum (`fit_sum`). Which side bounds
+a point depends only on its FLOPs for each byte, so every place to cut between memory and compute is tried; what is left
+is linear in latency, 1/peak and 1/bandwidth. Residuals are relative to the fitted time; those far out weigh less (Huber
+1964, doi:10.1214/aoms/1177703732). Intervals are of a bootstrap of the residuals at fixed sizes (Efron 1979,
+doi:10.1214/aos/1176344552) with a fixed seed. They tell of noise, not of what the model leaves out.
 
 >>> from symflops.timing.samples import Sample
 >>> planted = [Sample("up", "matmul", "forward", {"m": m, "k": k}, 2 * m * k * k, 2 * (2 * m * k + k * k),
@@ -20,6 +21,7 @@ symflops.timing.fitted.FitError: 5 samples are too few to fit latency, peak and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -52,11 +54,35 @@ def fit(samples: Iterable[Sample]) -> Fit:
     return Fit(latency, peak, bandwidth, len(given), _error(fitted, seconds))
 
 
+def fit_sum(samples: Iterable[Sample]) -> Fit:
+    """Latency, peak and bandwidth where nothing overlaps: seconds = latency + FLOPs / peak + bytes / bandwidth.
+
+    Raises `FitError` for fewer than 8 samples, for sizes too much alike, and where a side takes no time.
+    """
+    given = list(samples)
+    what = "latency, peak and bandwidth"
+    flops, moved, seconds = _columns(given, LEAST, what)
+    design = np.stack([np.ones_like(flops), flops, moved], axis=1)
+    _need_rank(design, what)
+    best = _linear(design, seconds)
+    if min(best[1:]) <= 0:
+        raise FitError(f"the time of these {len(given)} samples does not rise with both FLOPs and bytes; fit one side")
+    drawn = [_reweighted(design, each, design @ best) for each in _redrawn(design @ best, seconds, 3)]
+    latency, peak, bandwidth = _intervals(best, [each for each in drawn if min(each[1:]) > 0])
+    return Fit(latency, peak, bandwidth, len(given), _error(design @ best, seconds), "one by one")
+
+
 def misfit(samples: Iterable[Sample]) -> float:
-    """The root of the mean squared log of fitted over measured time, of the fit of both sides. Raises as `fit`."""
+    """The root of the mean squared log of fitted over measured time, of the better of `fit` and `fit_sum`.
+
+    Raises `FitError` for fewer than 8 samples.
+    """
     flops, moved, seconds = _columns(list(samples), LEAST, "latency, peak and bandwidth")
-    fitted = _both(flops, moved, _best(flops, moved, seconds))
-    return float(np.sqrt(np.mean(np.log(fitted / seconds) ** 2)))
+    design = np.stack([np.ones_like(flops), flops, moved], axis=1)
+    fitted = [design @ _linear(design, seconds)]
+    with suppress(FitError):
+        fitted.append(_both(flops, moved, _best(flops, moved, seconds)))
+    return min(float(np.sqrt(np.mean(np.log(each / seconds) ** 2))) for each in fitted)
 
 
 def fit_side(samples: Iterable[Sample], side: Literal["flops", "bytes"]) -> Fit:

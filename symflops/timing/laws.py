@@ -3,7 +3,8 @@
 What is expected is never typed in: it is the slope or ratio of the closed form itself, at the sizes that were timed, by
 the side that bounds them under the best rates seen in the record. A law holds where the whole interval lies within a
 margin of that, departs where none of it does, and is undecided between. Samples that take so long that a launch no
-longer counts are judged alone, where they are enough; all are looked at for where the law departs.
+longer counts are judged alone. Where they are too few, all are, and a law that does not hold of those is launch bound:
+it says nothing of the device's rates. All samples are looked at for where the law departs.
 
 >>> from symflops.timing.samples import Record, Sample
 >>> samples = tuple(Sample("core", "flash", "forward", {"query": n}, 256 * n * n, 512 * n, (n * n / 1e12,))
@@ -27,9 +28,9 @@ from symflops.timing.executed import CAUSAL
 from symflops.timing.fitted import Estimate, FitError
 from symflops.timing.roof import Roof
 from symflops.timing.samples import Record, Sample
-from symflops.timing.slopes import Slope, lines_of, named, ratio, slope
+from symflops.timing.slopes import lines_of, named, ratio, slope
 
-Verdict = Literal["holds", "departs", "undecided"]
+Verdict = Literal["holds", "departs", "undecided", "launch bound"]
 SLOWER, LAUNCHES, CLEAR, PIECE, SHOWN = 1.25, 5.0, 10.0, 64, 6
 """A point departs from so many times slower than the best on; below so many of the shortest times seen it is launch
 bound, and from so many on a launch no longer counts; sizes beyond this that it does not divide leave tiles partly
@@ -39,13 +40,17 @@ _CURVED = 1.5
 
 @dataclass(frozen=True)
 class Ceilings(Roof):
-    """The best rates of a record, and the shortest time."""
+    """The best rates of a record, and the shortest time of each phase."""
 
-    shortest: float
+    shortest: Mapping[str, float]
 
     def work(self, sample: Sample) -> float:
         """The least seconds of a sample at these rates."""
         return self.least(sample.flops, sample.bytes)
+
+    def launches(self, sample: Sample) -> float:
+        """How many of the shortest times of its phase a sample took."""
+        return sample.median / self.shortest[sample.phase]
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,16 @@ class Departure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one subject of a law, what its closed form expects, and where it departs."""
+    """What was measured of one subject of a law, what its closed form expects, and where it departs.
+
+    ``clear`` says whether a launch is no part of the samples that were judged.
+    """
 
     subject: str
     expected: float
     estimate: Estimate
     departures: tuple[Departure, ...] = ()
+    clear: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,8 @@ class HardwareLaw:
         low, high = of.expected - by, of.expected + by
         if low <= of.estimate.low and of.estimate.high <= high:
             return "holds"
+        if not of.clear:
+            return "launch bound"
         return "departs" if of.estimate.high < low or of.estimate.low > high else "undecided"
 
 
@@ -120,7 +131,8 @@ def ceilings(record: Record) -> Ceilings:
     moves = [each for each in record.samples if not each.flops and each.bytes] or record.samples
     peak = max((each.flops / each.median for each in record.samples), default=0) or inf
     bandwidth = max((each.bytes / each.median for each in moves), default=0) or inf
-    return Ceilings(peak, bandwidth, min((each.median for each in record.samples), default=inf))
+    phases = {each.phase: [one.median for one in record.samples if one.phase == each.phase] for each in record.samples}
+    return Ceilings(peak, bandwidth, {phase: min(times) for phase, times in phases.items()})
 
 
 def groups(record: Record) -> Mapping[tuple[str, str, str], list[Sample]]:
@@ -141,7 +153,7 @@ def departures(samples: Iterable[Sample], top: Ceilings) -> tuple[Departure, ...
 
 
 def _why(sample: Sample, top: Ceilings) -> str:
-    if sample.median < LAUNCHES * top.shortest:
+    if top.launches(sample) < LAUNCHES:
         return "launch bound: near the shortest time seen"
     uneven = [name for name, size in sample.sizes.items() if size > PIECE and size % PIECE]
     return f"partial tiles: {PIECE} does not divide {', '.join(uneven)}" if uneven else ""
@@ -158,27 +170,27 @@ def _in_sizes(record: Record) -> Iterator[tuple[str, list[Sample], str, float]]:
                 yield f"{', '.join(name)} in {size}", having, size, flops
 
 
-def _judged(samples: list[Sample], size: str, top: Ceilings, of: Callable[[Sample], float]) -> tuple[float, Slope]:
+def _judged(subject: str, samples: list[Sample], size: str, top: Ceilings, of: Callable[[Sample], float]) -> Measured:
     """The slopes of what is expected and of the times, of samples that a launch is no part of where they are enough."""
-    clear = [each for each in samples if each.median >= CLEAR * top.shortest]
+    off = departures([each for line in lines_of(samples, size) for each in line], top)
+    clear = [each for each in samples if top.launches(each) >= CLEAR]
     with suppress(FitError):
-        return slope(clear, size, of).value, slope(clear, size)
-    return slope(samples, size, of).value, slope(samples, size)
+        return Measured(subject, slope(clear, size, of).value, slope(clear, size), off)
+    return Measured(subject, slope(samples, size, of).value, slope(samples, size), off, clear=False)
 
 
 def _doubling(record: Record) -> Iterator[Measured]:
     top = ceilings(record)
     for subject, samples, size, flops in _in_sizes(record):
         if flops <= _CURVED:
-            on_lines = [each for line in lines_of(samples, size) for each in line]
-            yield Measured(subject, *_judged(samples, size, top, top.work), departures(on_lines, top))
+            yield _judged(subject, samples, size, top, top.work)
 
 
 def _quadratic(record: Record) -> Iterator[Measured]:
     top = ceilings(record)
     for subject, samples, size, flops in _in_sizes(record):
         if flops > _CURVED:
-            yield Measured(subject, *_judged(samples, size, top, lambda each: each.flops), departures(samples, top))
+            yield _judged(subject, samples, size, top, lambda each: each.flops)
 
 
 def _pairs(
@@ -186,19 +198,20 @@ def _pairs(
 ) -> Iterator[Measured]:
     """The ratio of each kernel to its twin, over all sizes that both were timed at."""
     known, found = {each.key: each for each in record.samples}, defaultdict(list)
-    shortest = ceilings(record).shortest
+    top = ceilings(record)
     for each in record.samples:
         other = known.get(twin(each))
         if other is not None and other is not each and of(other):
             found[named(each)].append((each, other))
     for name, pairs in found.items():
         if len(pairs) > 2:
-            clear = [pair for pair in pairs if min(each.median for each in pair) >= CLEAR * shortest]
+            clear = [pair for pair in pairs if min(map(top.launches, pair)) >= CLEAR]
             judged = clear if len(clear) > 2 else pairs
             expected = geometric_mean(of(one) / of(other) for one, other in judged)
             factors = [(one, one.median / other.median / (of(one) / of(other))) for one, other in pairs]
             off = tuple(Departure(one.sizes, factor, "") for one, factor in factors if abs(factor - 1) > SLOWER - 1)
-            yield Measured(", ".join(name), expected, ratio([one.median / other.median for one, other in judged]), off)
+            took = ratio([one.median / other.median for one, other in judged])
+            yield Measured(", ".join(name), expected, took, off, clear=judged is clear)
 
 
 def _backward(record: Record) -> Iterator[Measured]:

@@ -6,7 +6,7 @@ One kernel runs after the other, and nothing is fused but the core of an archite
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from statistics import median
 
@@ -15,7 +15,7 @@ from symflops.timing.calibrating import Calibration
 from symflops.timing.executed import CAUSAL, MASKED
 from symflops.timing.fitted import FitError
 from symflops.timing.recognised import names
-from symflops.timing.samples import OPTIMIZER, PHASES, Phase, Sample
+from symflops.timing.samples import ADAMW, OPTIMIZER, PHASES, Phase, Sample
 from symflops.timing.tasks import Task, tasks
 from symflops.training.formats_known import number_format
 from symflops.training.optimizers import states
@@ -41,11 +41,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The rows of a network, forward and backward, and of the optimiser."""
+    """The rows of a network, forward and backward, and the optimiser's."""
 
     rows: tuple[Row, ...]
     layers: int
-    optimizer: float
+    optimizer: Row
 
     def of(self, phase: Phase) -> float:
         """Seconds of a phase."""
@@ -54,7 +54,12 @@ class Prediction:
     @property
     def step(self) -> float:
         """Seconds of forward, backward and the optimiser."""
-        return sum(map(self.of, PHASES)) + self.optimizer
+        return sum(map(self.of, PHASES)) + self.optimizer.all
+
+    def under(self, seconds: Callable[[Row], float]) -> Prediction:
+        """The same rows with other times."""
+        rows = tuple(replace(row, seconds=seconds(row)) for row in self.rows)
+        return replace(self, rows=rows, optimizer=replace(self.optimizer, seconds=seconds(self.optimizer)))
 
     def layer(self, phase: Phase) -> float:
         """Seconds of a layer in a phase, the mean of all: what runs once for each layer or more."""
@@ -78,7 +83,9 @@ def predict(calibration: Calibration, model: Architecture, n_batch: int = 1, n_s
     """
     every = tasks(model, n_batch, n_seq)
     rows = [_row(calibration, task, phase) for task in every for phase in PHASES if task.has(phase)]
-    update = calibration.fit(OPTIMIZER, "moves", "forward").seconds(0, update_bytes(model, calibration.dtype))
+    moved = update_bytes(model, calibration.dtype)
+    seconds = calibration.fit(ADAMW, "moves", "forward").seconds(0, moved)
+    update = Row(OPTIMIZER, ADAMW, "forward", 1, 0, moved, seconds)
     return Prediction(tuple(row for row in rows if row is not None), model.sizes.get("n_layer", 1), update)
 
 

@@ -164,19 +164,24 @@ def _places(found: Sequence[Departure]) -> str:
 
 
 def _fits(of: Calibration) -> Iterator[Block]:
-    yield Heading("Fits: seconds = latency + the longer of FLOPs/peak and bytes/bandwidth")
-    head = ("kernel or kind", "phase", "latency, µs", "peak, GFLOP/s", "bandwidth, GB/s", "samples", "median error")
+    yield Heading("Fits: seconds = latency + FLOPs/peak and bytes/bandwidth, at once (the longer) or one by one (both)")
+    head = (
+        "kernel or kind", "phase", "latency, µs", "peak, GFLOP/s", "bandwidth, GB/s", "both", "samples", "median error",
+    )  # fmt: skip
     yield Table("", head, tuple((name, phase, *_fit(fit)) for (name, phase), fit in of.fits.items()))
-    if of.tiles is not None:
-        size = f"{of.tiles.rows} x {of.tiles.columns}"
-        yield Prose(f"Tiles of {size} on {of.tiles.processors} processors explain the matmuls better than none.")
+    tiles, blocks = of.waste.tiles, of.waste.blocks
+    if tiles is not None:
+        size = f"{tiles.rows} x {tiles.columns}"
+        yield Prose(f"Tiles of {size} on {tiles.processors} processors explain the matmuls better than none.")
+    if blocks is not None:
+        yield Prose(f"Blocks of {blocks.side} keys explain causal attention better than none.")
     if of.notes:
         yield Remarks(tuple(("", note) for note in of.notes))
 
 
 def _fit(of: Fit) -> tuple[str, ...]:
     rates = (_estimate(of.latency, 1e6), _estimate(of.peak, 1e-9), _estimate(of.bandwidth, 1e-9))
-    return (*rates, str(of.points), _share(of.error))
+    return (*rates, of.way if of.peak and of.bandwidth else "", str(of.points), _share(of.error))
 
 
 def _estimate(of: Estimate | None, scale: float) -> str:
@@ -185,7 +190,7 @@ def _estimate(of: Estimate | None, scale: float) -> str:
 
 def _calibration(of: Calibration) -> dict[str, Any]:
     fits = [{"kernel": name, "phase": phase, **asdict(fit)} for (name, phase), fit in of.fits.items()]
-    return {"fits": fits, "tiles": None if of.tiles is None else asdict(of.tiles), "notes": list(of.notes)}
+    return {"fits": fits, "waste": asdict(of.waste), "notes": list(of.notes)}
 
 
 def _notes(of: Shown) -> Iterator[Block]:
@@ -212,7 +217,7 @@ def predicted(of: Prediction, device: str) -> Document:
         for row in of.rows
     ]
     whole = {
-        **{phase: of.of(phase) for phase in PHASES}, "optimizer": of.optimizer, "step": of.step,
+        **{phase: of.of(phase) for phase in PHASES}, "optimizer": of.optimizer.seconds, "step": of.step,
         **{f"layer, {phase}": of.layer(phase) for phase in PHASES},
     }  # fmt: skip
     sums = Table("All together", ("what", "predicted µs"), tuple((name, _micro(at)) for name, at in whole.items()))

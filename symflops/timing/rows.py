@@ -130,8 +130,13 @@ def _said(name: str, sample: Sample) -> float | None:
 
 def rooflines(record: Record) -> dict[str, Predict]:
     """Predictions without a calibration: the data sheet's roofline where it is known, and that of the best seen."""
+    return {name: partial(_least, roof) for name, roof in roofs_of(record).items()}
+
+
+def roofs_of(record: Record) -> dict[str, Roof]:
+    """The roofs of a device by whose they are."""
     roofs = {"data sheet's roofline": sheet(record), "roofline of the best seen": ceilings(record)}
-    return {name: partial(_least, roof) for name, roof in roofs.items() if roof is not None}
+    return {name: roof for name, roof in roofs.items() if roof is not None}
 
 
 def _least(roof: Roof, sample: Sample) -> float:
@@ -140,6 +145,6 @@ def _least(roof: Roof, sample: Sample) -> float:
 
 def bound(sample: Sample, top: Ceilings) -> str:
     """What bounds a kernel: the launch, where it takes little longer than the shortest, else compute or memory."""
-    if sample.median < LAUNCHES * top.shortest and sample.median > LAUNCHES * top.work(sample):
+    if top.launches(sample) < LAUNCHES and sample.median > LAUNCHES * top.work(sample):
         return "launch"
     return top.bound(sample.flops, sample.bytes)

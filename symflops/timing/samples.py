@@ -31,6 +31,10 @@ PEAK, COPY = "peak matmul", "peak copy"
 """What a device is at its best at: a large square matmul, and a large copy."""
 LAYER, MODEL, OPTIMIZER = "layer", "whole model", "optimizer step"
 """What runs as a module does, and not as one kernel."""
+CORE, MASKED_CORE = "core", "masked core"
+"""A whole attention core that runs as one kernel: scores, softmax and mix; that under a mask which is a tensor."""
+ADAMW = "AdamW fused"
+"""The kernel of the optimiser's step."""
 WHOLE = (LAYER, MODEL, OPTIMIZER)
 INTERRUPTED = "interrupted"
 """How the note of a run begins that was interrupted."""
@@ -56,11 +60,12 @@ class Product:
 class Sample:
     """One kernel of one operation at one set of sizes, run many times.
 
-    ``operation`` is the operation's name, ``kernel`` the implementation that ran (``matmul``, ``flash``, …), ``sizes``
-    what its closed form has symbols for; ``flops`` and ``bytes`` are the closed form at those sizes, bytes with each
-    operand read and each result written once; ``seconds`` is every run that counts, without the warm-up; ``products``
-    are the matrix products of a matmul, none of what is no matmul; ``estimates`` are seconds that others predict, by
-    their name.
+    ``operation`` is the operation's name, ``kernel`` the implementation that ran (``mm``, ``flash``, …), ``sizes`` what
+    its closed form has symbols for; ``flops`` and ``bytes`` are the closed form at those sizes, bytes with each operand
+    read and each result written once; ``seconds`` is every run that counts, without the warm-up; ``products`` are the
+    matrix products of a matmul, and queries by keys of a core of attention; ``estimates`` are seconds that others
+    predict, by their name.
+
     Raises `RecordError` for a phase, size, count or time that cannot be.
     """
 
@@ -115,6 +120,17 @@ class Sample:
         }  # fmt: skip
 
     @property
+    def of_model(self) -> tuple[str, str]:
+        """Of what runs as a module: the model's name, and the kernel's; no name for a kernel by itself."""
+        model, _, kernel = self.kernel.rpartition(": ")
+        return model, kernel
+
+    @property
+    def is_core(self) -> bool:
+        """Whether it is a whole attention core."""
+        return self.operation.rpartition("/")[2] in (CORE, MASKED_CORE)
+
+    @property
     def key(self) -> tuple[object, ...]:
         """What was measured, whatever it took."""
         return (self.operation, self.kernel, self.phase, tuple(sorted(self.sizes.items())))
@@ -145,10 +161,19 @@ class Record:
         kept = tuple(each for each in self.samples if each.key != sample.key)
         return replace(self, samples=(*kept, sample))
 
+    def with_more(self, sample: Sample) -> Record:
+        """The record with more runs of a kernel that it has; what it does not have is left out."""
+        joined = (
+            replace(each, seconds=(*each.seconds, *sample.seconds)) if each.key == sample.key else each
+            for each in self.samples
+        )
+        return replace(self, samples=tuple(joined))
+
     def to_json(self) -> str:
-        """The record as JSON text that `parsed` reads back the same."""
-        plain = {**vars(self), "versions": dict(self.versions), "samples": [_plain(each) for each in self.samples]}
-        return json.dumps(plain, indent=1) + "\n"
+        """The record as JSON text that `parsed` reads back the same, a line for each sample."""
+        plain = {**vars(self), "versions": dict(self.versions), "samples": []}
+        samples = ",\n  ".join(json.dumps(_plain(each)) for each in self.samples)
+        return json.dumps(plain, indent=1).replace('"samples": []', f'"samples": [\n  {samples}\n ]') + "\n"
 
     def write(self, path: str | Path) -> None:
         """The record as a file, whole or not at all, so that an interrupted run keeps what was written before.

@@ -29,13 +29,9 @@ from symflops.networks import Use, uses
 from symflops.operations import Contraction, Lookup, Operation
 from symflops.timing.executed import CAUSAL, EXECUTED, MASKED
 from symflops.timing.routed import by_expert
-from symflops.timing.samples import Phase, Product
+from symflops.timing.samples import CORE, MASKED_CORE, Phase, Product
 from symflops.timing.tiles import products
 
-CORE = "core"
-"""The name of a whole attention core that runs as one kernel: scores, softmax and mix."""
-MASKED_CORE = "masked core"
-"""The same under a mask that kernels have no name for, and get as a tensor."""
 INDEX_BYTES = 8
 """Bytes of the integer that picks a row: torch's default."""
 
@@ -128,9 +124,9 @@ class Task:
         return int(Add(*(priced(use, under, phase) for use in self.uses)))
 
     def products(self, phase: Phase) -> tuple[Product, ...]:
-        """The matrix products of a contraction by itself; none of all else."""
+        """The matrix products of a contraction by itself; of a core that of queries by keys; none of all else."""
         of = self.operation
-        return products(of, phase) if isinstance(of, Contraction) and not self.is_core else ()
+        return products(of, "forward" if self.is_core else phase) if isinstance(of, Contraction) else ()
 
     def has(self, phase: Phase) -> bool:
         """Whether there is something to do: no operand may need a gradient."""

@@ -41,6 +41,26 @@ class Tiles:
         return sum(each, Fraction(0)) / len(each) if each else Fraction(1)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """How many keys, and queries, a core under a causal mask takes at a time: a block is left out whole or not at all.
+
+    Of blocks on the diagonal all pairs are computed (Dao 2023, section 3.1.1, arXiv:2307.08691).
+
+    >>> [float(Blocks(512).waste(Product(1, length, length, 64)) * (length + 1) / (2 * length))
+    ...     for length in (512, 1024)]
+    [1.0, 0.75]
+    """
+
+    side: int
+
+    def waste(self, of: Product) -> Fraction:
+        """What is computed for each pair that is attended to, 1 or more."""
+        starts = range(0, of.rows, self.side)
+        pairs = sum(min(self.side, of.rows - at) * min(of.columns, at + self.side) for at in starts)
+        return Fraction(2 * pairs, of.rows * (of.rows + 1))
+
+
 def products(of: Contraction, phase: Phase) -> tuple[Product, ...]:
     """The matrix products of a phase, of a contraction whose sizes are numbers: backward one for each gradient.
 

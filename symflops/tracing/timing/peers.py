@@ -46,7 +46,7 @@ from symflops.tracing.models import build, run_forward, token_inputs
 from symflops.tracing.timing.clock import prepared
 from symflops.tracing.timing.kernels import Kernel
 from symflops.tracing.timing.places import Place
-from symflops.tracing.timing.running import Estimates
+from symflops.tracing.timing.running import Others
 
 NAME = "RuntimeEstimator"
 """What its figures are called in a record."""
@@ -54,15 +54,20 @@ _REFUSED = (ArithmeticError, AssertionError, AttributeError, ImportError, Lookup
 """What torch raises where a kernel has no fake form, or its estimator does not know what to do."""
 
 
-def asked(where: Place, roof: Roof) -> Estimates:
-    """Asks the estimator about each kernel; one that it refuses has no figure."""
+def asked(where: Place, roof: Roof) -> Others:
+    """Asks the estimator about each kernel and model; what it refuses has no figure."""
 
-    def estimates(task: Task, kernel: Kernel, phase: Phase) -> Mapping[str, float]:
+    def kernel(task: Task, of: Kernel, phase: Phase) -> Mapping[str, float]:
         with suppress(SymflopsError):
-            return {NAME: estimated_task(task, kernel, phase, where, roof)}
+            return {NAME: estimated_task(task, of, phase, where, roof)}
         return {}
 
-    return estimates
+    def model(of: Architecture, n_batch: int, n_seq: int) -> Mapping[Phase, Mapping[str, float]]:
+        with suppress(SymflopsError):
+            return {phase: {NAME: said} for phase, said in estimated_model(of, where, roof, n_batch, n_seq).items()}
+        return {}
+
+    return Others(kernel, model)
 
 
 def estimated_task(task: Task, kernel: Kernel, phase: Phase, where: Place, roof: Roof) -> float:

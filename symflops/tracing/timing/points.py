@@ -4,14 +4,14 @@
 >>> from symflops.tracing.timing.places import place
 >>> small = architecture("gpt2", "flash").with_sizes(d_model=32, n_head=4, n_vocab=50)
 >>> points = [Point(small, 1, 8, ("up",)), Point(small, 1, 16, ("up",))]
->>> record = timed(points, place("cpu", "fp32"), repeat=1)
+>>> record = timed(points, place("cpu", "fp32"), Often(1))
 >>> [(each.sizes["n_seq"], each.phase) for each in record.samples if each.operation == "Feedforward/up"]
 [(8, 'forward'), (8, 'backward'), (16, 'forward'), (16, 'backward')]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symflops.architectures import Architecture
@@ -19,12 +19,12 @@ from symflops.errors import SizeError, SymflopsError
 from symflops.timing.executed import CAUSAL
 from symflops.timing.laws import ceilings
 from symflops.timing.roof import Roof
-from symflops.timing.samples import INTERRUPTED, Record, Sample
+from symflops.timing.samples import INTERRUPTED, MODEL, Phase, Record, Sample
 from symflops.timing.tasks import Task, named, tasks, unmasked
 from symflops.tracing.timing.inputs import refuse
 from symflops.tracing.timing.peaks import measured
 from symflops.tracing.timing.places import Place
-from symflops.tracing.timing.running import Estimates, Keep, Stage, empty, run, unestimated
+from symflops.tracing.timing.running import NOBODY, Keep, Others, Stage, again, empty, run
 
 Also = Callable[[Architecture, Sequence[Task], Place, int, int, int], Iterable[Sample]]
 """What is timed besides the operations: nothing, or the whole model."""
@@ -57,15 +57,19 @@ class Point:
         asked = named(tasks(self.model, self.n_batch, self.n_seq), self.operations)
         return (*asked, *(unmasked(task) for task in asked if task.is_core and task.left_out == CAUSAL))
 
-    def samples(self, where: Place, repeat: int) -> Iterable[Sample]:
-        """What is timed besides."""
-        every = tasks(self.model, self.n_batch, self.n_seq)
-        return self.also(self.model, every, where, repeat, self.n_batch, self.n_seq)
+    def samples(self, where: Place, repeat: int, others: Others) -> Iterator[Sample]:
+        """What is timed besides, with what others predict of the whole model."""
+        every, at = tasks(self.model, self.n_batch, self.n_seq), (self.n_batch, self.n_seq)
+        said: Mapping[Phase, Mapping[str, float]] = {}
+        for sample in self.also(self.model, every, where, repeat, *at):
+            said = said or others.model(self.model, *at)
+            told = said.get(sample.phase, {}) if sample.operation == MODEL else {}
+            yield replace(sample, estimates=told)
 
 
-def nobody(where: Place, roof: Roof) -> Estimates:
+def nobody(where: Place, roof: Roof) -> Others:
     """Nobody else is asked for a time."""
-    return unestimated
+    return NOBODY
 
 
 def points(
@@ -92,13 +96,24 @@ def points(
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class Often:
+    """How often each kernel runs: ``rounds`` over all of them, with ``repeat`` runs in each.
+
+    What disturbs a machine for a while disturbs one round of several, and not the median of all.
+    """
+
+    repeat: int
+    rounds: int = 1
+
+
 def timed(
     points: Sequence[Point],
     where: Place,
-    repeat: int,
+    often: Often,
     keep: Keep = lambda record: None,
     stage: Stage = lambda what, done, of: None,
-    ask: Callable[[Place, Roof], Estimates] = nobody,
+    ask: Callable[[Place, Roof], Others] = nobody,
 ) -> Record:
     """One record of all points, and of the peaks of the place first; ``keep`` gets it after each operation.
 
@@ -107,32 +122,43 @@ def timed(
     An interruption ends it with what there is, and says so in its notes. Points that memory does not hold are named in
     the notes where there are several. Raises `SymflopsError` where nothing is left.
     """
-    jobs = _fitting(points, where)
-    record = empty(where, repeat)
-    record = replace(record, notes=(*record.notes, *jobs.refused))
-    done = 0
+    jobs, done = _fitting(points, where), 0
+    begun = empty(where, often.repeat * often.rounds)
+    record = begun = replace(begun, notes=(*begun.notes, *jobs.refused))
     try:
-        for sample in measured(where, repeat):
-            record = record.with_sample(sample)
-        estimates = ask(where, ceilings(record))
-        for number, (point, task) in enumerate(jobs.each):
-            stage(f"{point}: {task.path}", number, len(jobs.each))
-            record = run(record, task, where, repeat, estimates)
+        for record, what in _parts(begun, jobs, where, often, ask):
+            stage(what, done, len(jobs.each) * often.rounds + len(jobs.points))
+            done += 1
             keep(record)
-            done = number + 1
-        for point in jobs.points:
-            for sample in point.samples(where, repeat):
-                stage(f"{point}: {sample.operation}", done, len(jobs.each))
-                record = record.with_sample(sample)
-                keep(record)
     except KeyboardInterrupt:
         if not record.samples:
             raise SymflopsError("interrupted before anything was timed") from None
-        said = f"{INTERRUPTED} after {done} of {len(jobs.each)} operations"
+        said = f"{INTERRUPTED} after {min(done - 1, len(jobs.each))} of {len(jobs.each)} operations"
         record = replace(record, notes=(*record.notes, said))
     record = replace(record, notes=(*record.notes, where.note("after")))
     keep(record)
     return record
+
+
+def _parts(
+    record: Record, jobs: _Jobs, where: Place, often: Often, ask: Callable[[Place, Roof], Others]
+) -> Iterator[tuple[Record, str]]:
+    """The record after each part of the work, and what that was."""
+    for sample in measured(where, often.repeat):
+        record = record.with_sample(sample)
+    yield record, "peaks"
+    others = ask(where, ceilings(record))
+    for point, task in jobs.each:
+        record = run(record, task, where, often.repeat, others)
+        yield record, f"{point}: {task.path}"
+    for point in jobs.points:
+        for sample in point.samples(where, often.repeat * often.rounds, others):
+            record = record.with_sample(sample)
+        yield record, f"{point}: whole"
+    for number in range(1, often.rounds):
+        for point, task in jobs.each:
+            record = again(record, task, where, often.repeat)
+            yield record, f"round {number + 1}, {point}: {task.path}"
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import torch
 
+from symflops.architectures import Architecture
 from symflops.errors import SymflopsError
 from symflops.timing.samples import PHASES, Phase, Record, Sample
 from symflops.timing.tasks import Task
@@ -30,8 +31,18 @@ from symflops.tracing.timing.reference import checked
 
 Stage = Callable[[str, int, int], None]
 Keep = Callable[[Record], object]
-Estimates = Callable[[Task, Kernel, Phase], Mapping[str, float]]
-"""Seconds that others predict, by their name."""
+
+
+@dataclass(frozen=True)
+class Others:
+    """Who else predicts times: of a kernel, and of a whole model, in seconds by their name."""
+
+    kernel: Callable[[Task, Kernel, Phase], Mapping[str, float]]
+    model: Callable[[Architecture, int, int], Mapping[Phase, Mapping[str, float]]]
+
+
+NOBODY = Others(lambda task, kernel, phase: {}, lambda model, n_batch, n_seq: {})
+"""Nobody is asked."""
 
 
 def empty(where: Place, repeat: int) -> Record:
@@ -41,12 +52,7 @@ def empty(where: Place, repeat: int) -> Record:
     return Record(where.name, where.versions, today, where.form, (how, where.note("before")), ())
 
 
-def unestimated(task: Task, kernel: Kernel, phase: Phase) -> Mapping[str, float]:
-    """Nobody is asked."""
-    return {}
-
-
-def run(record: Record, task: Task, where: Place, repeat: int, estimates: Estimates = unestimated) -> Record:
+def run(record: Record, task: Task, where: Place, repeat: int, others: Others = NOBODY) -> Record:
     """The record with a task's samples, each of its kernels forward and backward.
 
     What no kernel runs, and backends that refuse a shape or format, are named in its notes. Raises `WrongKernel` for a
@@ -62,8 +68,18 @@ def run(record: Record, task: Task, where: Place, repeat: int, estimates: Estima
             record = _noted(record, f"{task.path}: {kernel.name} was not timed: {refused}")
             continue
         for sample in _samples(task, kernel, where, repeat):
-            said = estimates(task, kernel, sample.phase)
+            said = others.kernel(task, kernel, sample.phase)
             record = record.with_sample(replace(sample, estimates=said))
+    return record
+
+
+def again(record: Record, task: Task, where: Place, repeat: int) -> Record:
+    """The record with more runs of those kernels of a task that it has."""
+    timed = {(each.operation, each.kernel, each.phase) for each in record.samples}
+    for kernel in kernels(task, where.kind) if any(name == task.path for name, _, _ in timed) else ():
+        if (task.path, kernel.name, PHASES[0]) in timed:
+            for sample in _samples(task, kernel, where, repeat):
+                record = record.with_more(sample)
     return record
 
 

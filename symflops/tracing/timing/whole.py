@@ -8,7 +8,7 @@ peak is the MFU.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, prod
 from typing import Any
@@ -20,7 +20,7 @@ from symflops.architectures import Architecture
 from symflops.conventions import EXACT
 from symflops.errors import SymflopsError
 from symflops.timing.predicting import update_bytes
-from symflops.timing.samples import LAYER, MODEL, OPTIMIZER, Phase, Sample
+from symflops.timing.samples import ADAMW, LAYER, MODEL, OPTIMIZER, Phase, Sample
 from symflops.timing.tasks import Task
 from symflops.tracing.models import Built, build, run_forward, token_inputs
 from symflops.tracing.timing.clock import timed
@@ -51,16 +51,30 @@ def whole(
     ``tasks`` are all operations of the model, whose closed forms it is held against. Raises `SymflopsError` where it
     does not fit in memory, before it is made; `ConfigError` for a model that is not built from tokens.
     """
+    built, sizes = _built(model, tasks, where, n_batch, n_seq)
+    for part in _parts(built, model, tasks, sizes):
+        yield from _passes(replace(part, kernel=f"{model.name}: {part.kernel}"), where, repeat, sizes)
+    yield _update(built, model, where, repeat, sizes)
+
+
+def updated(
+    model: Architecture, tasks: Sequence[Task], where: Place, repeat: int, n_batch: int, n_seq: int
+) -> Iterator[Sample]:
+    """The sample of a step of AdamW alone. Raises as `whole`."""
+    built, sizes = _built(model, tasks, where, n_batch, n_seq)
+    yield _update(built, model, where, repeat, sizes)
+
+
+def _built(
+    model: Architecture, tasks: Sequence[Task], where: Place, n_batch: int, n_seq: int
+) -> tuple[Built, dict[str, int]]:
     takes, free = memory(model, tasks, where), where.free
     if takes > CAN * free:
         what = f"a step of {model.name} takes {takes / 1e9:.3g} GB, and {where.device} has {free / 1e9:.3g} GB free"
         raise SymflopsError(f"{what}; give a smaller --batch or --seq, or leave --step out")
     kind = "sdpa" if model.attention == "flash" else "eager"
     built = build(model.config, kind, str(where.device), where.dtype)  # type: ignore[arg-type]
-    sizes = {**model.sizes, "n_batch": n_batch, "n_seq": n_seq}
-    for part in _parts(built, model, tasks, sizes):
-        yield from _passes(part, where, repeat, sizes)
-    yield _update(built, where, repeat, sizes, update_bytes(model, where.form))
+    return built, {**model.sizes, "n_batch": n_batch, "n_seq": n_seq}
 
 
 def memory(model: Architecture, tasks: Sequence[Task], where: Place) -> int:
@@ -120,9 +134,10 @@ def _sample(part: _Part, phase: Phase, where: Place, sizes: dict[str, int], time
     return Sample(part.name, part.kernel, phase, sizes, ceil(flops), ceil(moved), times)
 
 
-def _update(built: Built, where: Place, repeat: int, sizes: dict[str, int], moved: int) -> Sample:
+def _update(built: Built, model: Architecture, where: Place, repeat: int, sizes: dict[str, int]) -> Sample:
     weights = list(built.module.parameters())
     for each in weights:
         each.grad = torch.randn_like(each)
     optimizer = torch.optim.AdamW(weights, lr=1e-9, fused=True)
-    return Sample(OPTIMIZER, "AdamW fused", "forward", sizes, 0, moved, timed(optimizer.step, where, repeat))
+    times, moved = timed(optimizer.step, where, repeat), update_bytes(model, where.form)
+    return Sample(OPTIMIZER, f"{model.name}: {ADAMW}", "forward", sizes, 0, moved, times)
