@@ -66,12 +66,12 @@ def test_what_does_not_fit_is_refused_before_it_is_allocated(monkeypatch: pytest
         refuse(huge, CPU)
     monkeypatch.setattr(running, "drawn", lambda *_: pytest.fail("allocated"))
     with pytest.raises(SymflopsError, match="GB"):
-        points.timed([points.Point(architecture("gpt2"), 10**6, 1024)], CPU, 2)
+        points.timed([points.Point(architecture("gpt2"), 10**6, 1024)], CPU, points.Often(2))
 
 
 def test_a_point_that_does_not_fit_is_left_out_where_others_do() -> None:
     at = [points.Point(small("gpt2"), batch, 8, ("up",)) for batch in (1, 10**9)]
-    record = points.timed(at, CPU, 1)
+    record = points.timed(at, CPU, points.Often(1))
     assert {each.sizes["n_batch"] for each in record.samples if each.operation == "Feedforward/up"} == {1}
     assert any("Feedforward/up takes" in note and "GB to time" in note for note in record.notes)
 
@@ -225,7 +225,7 @@ def test_bad_input_is_refused_in_one_line(arguments: list[str], said: str, capsy
 @pytest.mark.parametrize("name", SMALL)
 def test_every_kernel_of_a_gpu_equals_the_declaration(name: str, form: str) -> None:
     where: Place = place("cuda", form)
-    record = points.timed([points.Point(small(name), 2, 64)], where, 3)
+    record = points.timed([points.Point(small(name), 2, 64)], where, points.Often(3))
     assert len(record.samples) >= 28
 
 
@@ -248,13 +248,26 @@ def test_flash_attention_backward_takes_longer_than_forward_where_there_is_work(
     assert 1 < min(measure("backward")) / min(measure("forward")) < 8
 
 
+def test_rounds_add_runs_of_the_same_kernels() -> None:
+    once, thrice = (points.timed([points.Point(small("gpt2"), 1, 8, ("up", "core"))], CPU, points.Often(2, rounds))
+                    for rounds in (1, 3))  # fmt: skip
+    assert [each.key for each in once.samples] == [each.key for each in thrice.samples]
+    runs = {each.operation: len(each.seconds) for each in thrice.samples}
+    assert runs["Feedforward/up"] == runs["Attention: Mask/core"] == 6 and runs["peak copy"] == 2
+
+
 @pytest.mark.slow
-def test_the_script_of_a_gpu_machine_runs_through_on_a_processor(tmp_path: Path) -> None:
-    script = Path(__file__).parent.parent / "benchmarks" / "time_gpu.py"
+def test_the_script_of_any_device_runs_through_on_a_processor(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "time_device.py"
     options = ["--device", "cpu", "--dtype", "fp32", "--grid", "tiny", "--repeat", "2", "--out", str(tmp_path)]
     done = subprocess.run([sys.executable, str(script), *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["off"]["roofline"]["points"] == 32 and len(found["mfu"]) == 2
-    records = [Record.read(path) for path in tmp_path.iterdir() if path.stem.endswith(("-grid", "-other"))]
-    assert sorted(len(record.samples) for record in records) == [35, 256]
+    assert list(found["errors"]) == ["calibration", "roofline of the best seen", "RuntimeEstimator"]
+    assert [each["part"] for each in found["modules"]][-1] == "training step"
+    [picture] = tmp_path.glob("*.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    again = subprocess.run(
+        [sys.executable, str(script), *options, "--judge"], capture_output=True, text=True, check=False
+    )
+    assert json.loads(again.stdout) == found

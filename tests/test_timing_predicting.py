@@ -10,12 +10,12 @@ import pytest
 
 from symflops.architectures import architecture
 from symflops.operations import Contraction
-from symflops.timing.calibrating import calibrate
+from symflops.timing.calibrating import Waste, calibrate
 from symflops.timing.fitted import FitError
 from symflops.timing.predicting import accuracy, predict
 from symflops.timing.samples import PHASES, Product, Record, Sample
 from symflops.timing.tasks import tasks
-from symflops.timing.tiles import Tiles, products
+from symflops.timing.tiles import Blocks, Tiles, products
 
 MODEL = architecture("gpt2", "flash")
 LATENCY, PEAK, BANDWIDTH, CORE_PEAK = 4e-6, 6e14, 2.5e12, 3e14
@@ -38,7 +38,9 @@ def samples(lengths: tuple[int, ...], tiles: Tiles | None, noise: float = 0.01) 
                 yield Sample("Feedforward/up", "addmm", phase, wide, flops, moved, (seconds * scatter,), made)
             flops = times * 2 * n * n * 768
             core = (LATENCY + flops / CORE_PEAK) * scatter
-            yield Sample("Attention: Mask/core", "flash causal", phase, sizes, flops, 8 * n, (core,))
+            yield Sample(
+                "Attention: Mask/core", "flash causal", phase, sizes, flops, 8 * n, (core,), (Product(12, n, n, 64),)
+            )
             moved = times * 4 * 768 * n
             seconds = (LATENCY + moved / BANDWIDTH) * scatter
             yield Sample("act", "gelu", phase, sizes, 0, moved, (seconds,))
@@ -59,14 +61,31 @@ def test_the_products_of_a_task_are_those_of_its_operands() -> None:
     assert task.products("backward") == (Product(1, 32, 768, 3072), Product(1, 768, 3072, 32))
     assert all(2 * each.batch * each.rows * each.columns * each.depth * len(task.products(phase)) == task.flops(phase)
                for phase in PHASES for each in task.products(phase))  # fmt: skip
-    assert [each.products("forward") for each in tasks(MODEL, 2, 16) if each.is_core] == [()]
+    of_cores = [each.products(phase) for each in tasks(MODEL, 2, 16) for phase in PHASES if each.is_core]
+    assert of_cores == [(Product(24, 16, 16, 64),)] * 2
+
+
+def test_cores_that_compute_whole_blocks_are_told_by_their_times() -> None:
+    """Of a length that is one block, all pairs are computed; of long ones, those below the diagonal."""
+    for side in (128, 512):
+        blocks = Blocks(side)
+        cores = []
+        for n in (64, 128, 256, 512, 1024, 2048, 4096, 8192):
+            [flops, made] = [4 * 64 * 12 * n * (n + 1) // 2, (Product(12, n, n, 64),)]
+            pairs = sum(min(side, n - at) * min(n, at + side) for at in range(0, n, side))
+            seconds = LATENCY + 4 * 64 * 12 * pairs / CORE_PEAK
+            cores.append(Sample("core", "flash causal", "forward", {"n_seq": n}, flops, 8 * n, (seconds,), made))
+            assert float(blocks.waste(made)) == pytest.approx(2 * pairs / (n * (n + 1)))
+        found = calibrate(record(iter(cores)))
+        assert found.waste == Waste(blocks=blocks)
+        assert accuracy(cores, found.seconds).worst < 0.02
 
 
 @pytest.mark.parametrize("tiles", [None, TILES])
 def test_other_sizes_are_predicted(tiles: Tiles | None) -> None:
     found = calibrate(record(samples((*SMALL, *LARGE), tiles), processors="132"))
     held_out = list(samples((16, 700, 3000, 9000), tiles, 0.0))
-    assert (found.tiles is None) == (tiles is None)
+    assert (found.waste.tiles is None) == (tiles is None)
     assert accuracy(held_out, found.seconds).median < 0.05
     assert accuracy(held_out, lambda sample: 2 * found.seconds(sample)).median > 0.9
 

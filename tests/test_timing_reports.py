@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from test_timing_predicting import LARGE, MODEL, PEAK, SMALL, record, samples
 
 from symflops.render import render_document
-from symflops.timing.calibrating import calibrate
+from symflops.timing.calibrating import Calibration, calibrate
 from symflops.timing.predicting import predict
 from symflops.timing.reports import predicted, report
 from symflops.timing.rows import Shown, rooflines
 from symflops.timing.subjects import subject
 
 TIMED = replace(record(samples((*SMALL, *LARGE), None)), notes=("clocks: 1980 MHz",), versions={"torch": "2.9"})
+
+
+@cache
+def fitted() -> Calibration:
+    return calibrate(TIMED)
 
 
 def test_the_figures_are_those_of_the_samples() -> None:
@@ -31,7 +37,7 @@ def test_the_figures_are_those_of_the_samples() -> None:
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html", "latex", "json"])
 def test_it_prints_in_every_format(form: str) -> None:
-    found = calibrate(TIMED)
+    found = fitted()
     for page in (
         report(Shown(TIMED, subject(MODEL), {"calibration": found.seconds, **rooflines(TIMED)}), found),
         predicted(predict(found, MODEL, n_batch=1, n_seq=64), "H100"),
@@ -40,12 +46,12 @@ def test_it_prints_in_every_format(form: str) -> None:
 
 
 def test_the_page_names_laws_fits_and_notes() -> None:
-    said = render_document(report(Shown(TIMED), calibrate(TIMED)), "text")
+    said = render_document(report(Shown(TIMED), fitted()), "text")
     for words in ("clocks: 1980 MHz", "torch", "backward-over-forward", "quadratic", "holds", "median error"):
         assert words in said
     [matmul] = [
         each
-        for each in report(Shown(TIMED), calibrate(TIMED)).data["calibration"]["fits"]
+        for each in report(Shown(TIMED), fitted()).data["calibration"]["fits"]
         if (each["kernel"], each["phase"]) == ("matmul", "forward")
     ]
     assert matmul["peak"]["low"] <= PEAK <= matmul["peak"]["high"]

@@ -16,7 +16,7 @@ from typing import Literal
 
 from symflops.timing.executed import CAUSAL
 from symflops.timing.fitted import Fit, FitError
-from symflops.timing.fitting import fit, fit_side, fit_sum, misfit
+from symflops.timing.fitting import fit, fit_constant, fit_side, fit_sum, misfit
 from symflops.timing.samples import LAYER, MODEL, PHASES, Phase, Record, Sample
 from symflops.timing.tiles import Blocks, Tiles
 
@@ -41,8 +41,8 @@ class Waste:
 
     def _of(self, sample: Sample) -> Fraction:
         if sample.is_core:
-            skips = self.blocks is not None and sample.kernel.endswith(CAUSAL)
-            return self.blocks.waste(*sample.products) if self.blocks and skips else Fraction(1)
+            skips = sample.kernel.endswith(CAUSAL)
+            return self.blocks.waste(sample.products) if self.blocks and skips else Fraction(1)
         return Fraction(1) if self.tiles is None else self.tiles.waste(sample.products)
 
 
@@ -156,7 +156,7 @@ def _closer(samples: Iterable[Sample]) -> Fit:
 
 
 _WAYS: Mapping[Kind, Callable[[Iterable[Sample]], Fit]] = {
-    "moves": lambda samples: fit_side(samples, "bytes"),
+    "moves": _first(lambda samples: fit_side(samples, "bytes"), fit_constant),
     "attention": _first(_closer, lambda samples: fit_side(samples, "flops")),
     "matmul": _closer,
 }

@@ -33,8 +33,9 @@ from symflops.timing.samples import Sample
 Array: TypeAlias = NDArray[Any]
 LEAST, LEAST_OF_SIDE, LEAST_OF_LINE = 8, 3, 4
 """The fewest samples of a fit of both sides, of each side in it, and of a fit of one side."""
-_ROUNDS, _DRAWS, _SEED, _MOST_CUTS = 8, 400, 0, 60
+_ROUNDS, _DRAWS, _SEED, _MOST_CUTS, _ENOUGH = 8, 200, 0, 60, 1e-4
 _HUBER, _MAD, _FLOOR = 1.345, 1.4826, 1e-6
+_RISEN, _SURE = 1.5, 0.95
 _FAR, _EVIDENCE = 9.0, 12.0
 """A residual's square counts up to so much; so much less in all is what a second side has to bring."""
 
@@ -62,13 +63,16 @@ def fit_sum(samples: Iterable[Sample]) -> Fit:
     given = list(samples)
     what = "latency, peak and bandwidth"
     flops, moved, seconds = _columns(given, LEAST, what)
-    design = np.stack([np.ones_like(flops), flops, moved], axis=1)
+    design = _all(flops, moved)
     _need_rank(design, what)
     best = _linear(design, seconds)
     if min(best[1:]) <= 0:
         raise FitError(f"the time of these {len(given)} samples does not rise with both FLOPs and bytes; fit one side")
     drawn = [_reweighted(design, each, design @ best) for each in _redrawn(design @ best, seconds, 3)]
-    latency, peak, bandwidth = _intervals(best, [each for each in drawn if min(each[1:]) > 0])
+    both = [each for each in drawn if min(each[1:]) > 0]
+    if len(both) < _SURE * _DRAWS:
+        raise FitError(f"these {len(given)} samples are not enough to tell that both sides take time; fit one side")
+    latency, peak, bandwidth = _intervals(best, both)
     return Fit(latency, peak, bandwidth, len(given), _error(design @ best, seconds), "one by one")
 
 
@@ -78,11 +82,35 @@ def misfit(samples: Iterable[Sample]) -> float:
     Raises `FitError` for fewer than 8 samples.
     """
     flops, moved, seconds = _columns(list(samples), LEAST, "latency, peak and bandwidth")
-    design = np.stack([np.ones_like(flops), flops, moved], axis=1)
+    design = _all(flops, moved)
     fitted = [design @ _linear(design, seconds)]
     with suppress(FitError):
         fitted.append(_both(flops, moved, _best(flops, moved, seconds)))
     return min(float(np.sqrt(np.mean(np.log(each / seconds) ** 2))) for each in fitted)
+
+
+def latency(samples: Iterable[Sample]) -> float:
+    """Seconds of a kernel that has nothing to do, by `fit_sum` without its intervals.
+
+    Raises `FitError` for fewer than 8 samples.
+    """
+    flops, moved, seconds = _columns(list(samples), LEAST, "latency")
+    return float(_linear(_all(flops, moved), seconds)[0])
+
+
+def fit_constant(samples: Iterable[Sample]) -> Fit:
+    """Latency alone, of kernels whose time does not rise, such as a gradient that is passed on as it is.
+
+    Raises `FitError` for fewer than 4 samples, and where the time does rise: by more than half, from least to most.
+    """
+    given = sorted(samples, key=lambda each: each.bytes)
+    _, _, seconds = _columns(given, LEAST_OF_LINE, "a latency")
+    part = len(given) // LEAST_OF_SIDE
+    if np.median(seconds[-part:]) > _RISEN * np.median(seconds[:part]):
+        raise FitError(f"the time of these {len(given)} samples rises, and not with what they move; give more sizes")
+    value, low, high = np.percentile(seconds, (50, 2.5, 97.5))
+    error = _error(np.full_like(seconds, value), seconds)
+    return Fit(Estimate(float(value), float(low), float(high)), None, None, len(given), error)
 
 
 def fit_side(samples: Iterable[Sample], side: Literal["flops", "bytes"]) -> Fit:
@@ -113,6 +141,10 @@ def _columns(samples: Sequence[Sample], least: int, what: str) -> tuple[Array, A
 
 def _line(amounts: Array) -> Array:
     return np.stack([np.ones_like(amounts), amounts], axis=1)
+
+
+def _all(flops: Array, moved: Array) -> Array:
+    return np.stack([np.ones_like(flops), flops, moved], axis=1)
 
 
 def _split(flops: Array, moved: Array, compute: Array) -> Array:
@@ -174,10 +206,14 @@ def _best(flops: Array, moved: Array, seconds: Array) -> Array:
 def _settled(flops: Array, moved: Array, seconds: Array, x: Array) -> Array:
     """Coefficients from a start: which side bounds each point and the coefficients, in turns."""
     for _ in range(_ROUNDS):
-        x = _step(flops, moved, seconds, x)
-        if min(x[1:]) <= 0:
+        before, x = x, _step(flops, moved, seconds, x)
+        if min(x[1:]) <= 0 or _alike(x, before):
             break
     return x
+
+
+def _alike(x: Array, before: Array) -> bool:
+    return bool(np.all(np.abs(x - before) <= _ENOUGH * np.abs(x)))
 
 
 def _step(flops: Array, moved: Array, seconds: Array, x: Array) -> Array:

@@ -17,7 +17,7 @@ it says nothing of the device's rates. All samples are looked at for where the l
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -26,6 +26,7 @@ from typing import Literal
 
 from symflops.timing.executed import CAUSAL
 from symflops.timing.fitted import Estimate, FitError
+from symflops.timing.fitting import latency
 from symflops.timing.roof import Roof
 from symflops.timing.samples import Record, Sample
 from symflops.timing.slopes import lines_of, named, ratio, slope
@@ -33,8 +34,8 @@ from symflops.timing.slopes import lines_of, named, ratio, slope
 Verdict = Literal["holds", "departs", "undecided", "launch bound"]
 SLOWER, LAUNCHES, CLEAR, PIECE, SHOWN = 1.25, 5.0, 10.0, 64, 6
 """A point departs from so many times slower than the best on; below so many of the shortest times seen it is launch
-bound, and from so many on a launch no longer counts; sizes beyond this that it does not divide leave tiles partly
-empty; so many departures are shown."""
+bound, and from so many latencies on, fitted or the shortest times, a launch no longer counts; sizes beyond this that it
+does not divide leave tiles partly empty; so many departures are shown."""
 _CURVED = 1.5
 
 
@@ -173,10 +174,18 @@ def _in_sizes(record: Record) -> Iterator[tuple[str, list[Sample], str, float]]:
 def _judged(subject: str, samples: list[Sample], size: str, top: Ceilings, of: Callable[[Sample], float]) -> Measured:
     """The slopes of what is expected and of the times, of samples that a launch is no part of where they are enough."""
     off = departures([each for line in lines_of(samples, size) for each in line], top)
-    clear = [each for each in samples if top.launches(each) >= CLEAR]
+    clear = [each for each in samples if each.median >= CLEAR * _latency(samples, top)]
     with suppress(FitError):
         return Measured(subject, slope(clear, size, of).value, slope(clear, size), off)
     return Measured(subject, slope(samples, size, of).value, slope(samples, size), off, clear=False)
+
+
+def _latency(samples: Sequence[Sample], top: Ceilings) -> float:
+    """The fitted latency of a kernel, and at least the shortest time of its phase."""
+    shortest = top.shortest[samples[0].phase]
+    with suppress(FitError):
+        return max(shortest, latency(samples))
+    return shortest
 
 
 def _doubling(record: Record) -> Iterator[Measured]:

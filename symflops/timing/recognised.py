@@ -21,7 +21,7 @@ from symflops.operations import Contraction, Lookup, Operation
 from symflops.timing.routed import EXPERT, TOKEN
 
 FORMULA = "formula"
-"""The name of what runs step by step."""
+"""How the name of what runs step by step begins; its role follows, since steps of one role are as many."""
 MM, ADDMM, EINSUM, GROUPED = "mm", "addmm", "einsum", "grouped_mm"
 """The names of matmuls: plain, with a bias, batched, and of tokens sorted by expert."""
 _X, _Y, _Z = (Symbol(name, real=True) for name in ("x", "weight", "bias"))
@@ -67,7 +67,7 @@ def fused(step: Elementwise) -> Fused:
         for found, form in _candidates(plain, layouts):
             if form == plain:
                 return found
-    return Fused(FORMULA)
+    return Fused(f"{FORMULA}: {step.role}" if step.role else FORMULA)
 
 
 def _candidates(plain: Expr, layouts: list[tuple[str, ...]]) -> Iterator[tuple[Fused, Expr]]:

@@ -32,7 +32,7 @@ def report(of: Shown, calibration: Calibration | None = None) -> Document:
     """A record as a page, with the fits of a calibration where one is given."""
     record, found, off = of.record, judge(of.record), errors(of)
     blocks = [
-        Prose(f"{record.device}, {record.dtype}, {record.date}"), *_forms(of.subject), _samples(of), *_sums(of),
+        Prose(f"{record.device}, {record.dtype}, {record.date}"), *_forms(of.subject, found), _samples(of), *_sums(of),
         *_errors(off), *_laws(found), *([] if calibration is None else _fits(calibration)), *_notes(of),
     ]  # fmt: skip
     fits = {} if calibration is None else {"calibration": _calibration(calibration)}
@@ -40,7 +40,16 @@ def report(of: Shown, calibration: Calibration | None = None) -> Document:
     sheet = None if of.sheet is None else of.sheet.peak
     peaks = {"flops": of.top.peak, "bandwidth": of.top.bandwidth, "sheet": sheet}
     laws, named = [asdict(each) for each in found], {name: asdict(each) for name, each in off.items()}
-    data = {**about, "peaks": peaks, "rows": of.rows, "totals": of.totals, "errors": named, "laws": laws, **fits}
+    data = {
+        **about,
+        **_plain_forms(of.subject, found),
+        "peaks": peaks,
+        "rows": of.rows,
+        "totals": of.totals,
+        "errors": named,
+        "laws": laws,
+        **fits,
+    }
     return Document(_title(of), tuple(blocks), {**data, "notes": list(record.notes)})
 
 
@@ -55,13 +64,32 @@ def _title(of: Shown) -> str:
     return f"{what} timed on {of.record.device}, {of.record.dtype}"
 
 
-def _forms(of: Subject | None) -> Iterator[Block]:
-    """The closed form of each operation that has FLOPs."""
+def _forms(of: Subject | None, found: Sequence[Finding]) -> Iterator[Block]:
+    """The closed form of each operation that has FLOPs, and the laws that its times follow."""
     if of is None:
         return
     rows = [(name, *(of.forms.get((name, phase), "") for phase in PHASES)) for name in of.runs]
-    shown = tuple((name, *forms) for name, *forms in rows if any(forms))
-    yield Table("FLOPs of one run", ("operation", *PHASES), shown)
+    shown = tuple((name, *forms, ", ".join(_followed(name, found))) for name, *forms in rows if any(forms))
+    yield Table("FLOPs of one run", ("operation", *PHASES, "laws that its times follow"), shown)
+
+
+def _followed(name: str, found: Sequence[Finding]) -> list[str]:
+    """The laws that hold of all kernels of an operation that they were asked of."""
+    own = [each for each in found if each.subject.startswith(f"{name}, ")]
+    wrong = {each.law for each in own if each.verdict != "holds"}
+    return [law for law in dict.fromkeys(each.law for each in own) if law not in wrong]
+
+
+def _plain_forms(of: Subject | None, found: Sequence[Finding]) -> dict[str, Any]:
+    """The same in plain values; what times follow is *timed*."""
+    if of is None:
+        return {}
+    told = {
+        name: {**{phase: str(of.forms[name, phase]) for phase in PHASES if (name, phase) in of.forms},
+               "follows": _followed(name, found), "evidence": "timed" if _followed(name, found) else "none"}
+        for name in of.runs
+    }  # fmt: skip
+    return {"forms": told}
 
 
 def _samples(of: Shown) -> Table:

@@ -126,7 +126,12 @@ class Task:
     def products(self, phase: Phase) -> tuple[Product, ...]:
         """The matrix products of a contraction by itself; of a core that of queries by keys; none of all else."""
         of = self.operation
-        return products(of, "forward" if self.is_core else phase) if isinstance(of, Contraction) else ()
+        if not isinstance(of, Contraction):
+            return ()
+        if not self.is_core:
+            return products(of, phase)
+        [one], queries = products(of, "forward"), self.sizes["query"]
+        return (Product(one.batch * one.rows // queries, queries, one.columns, one.depth),)
 
     def has(self, phase: Phase) -> bool:
         """Whether there is something to do: no operand may need a gradient."""

@@ -47,18 +47,21 @@ class Blocks:
 
     Of blocks on the diagonal all pairs are computed (Dao 2023, section 3.1.1, arXiv:2307.08691).
 
-    >>> [float(Blocks(512).waste(Product(1, length, length, 64)) * (length + 1) / (2 * length))
+    >>> [float(Blocks(512).waste([Product(1, length, length, 64)]) * (length + 1) / (2 * length))
     ...     for length in (512, 1024)]
     [1.0, 0.75]
     """
 
     side: int
 
-    def waste(self, of: Product) -> Fraction:
-        """What is computed for each pair that is attended to, 1 or more."""
+    def waste(self, products: Sequence[Product]) -> Fraction:
+        """What is computed for each pair that is attended to, 1 or more; of several products, their mean."""
+        each = [Fraction(2 * self._pairs(one), one.rows * (one.rows + 1)) for one in products]
+        return sum(each, Fraction(0)) / len(each) if each else Fraction(1)
+
+    def _pairs(self, of: Product) -> int:
         starts = range(0, of.rows, self.side)
-        pairs = sum(min(self.side, of.rows - at) * min(of.columns, at + self.side) for at in starts)
-        return Fraction(2 * pairs, of.rows * (of.rows + 1))
+        return sum(min(self.side, of.rows - at) * min(of.columns, at + self.side) for at in starts)
 
 
 def products(of: Contraction, phase: Phase) -> tuple[Product, ...]:
