@@ -31,7 +31,7 @@ from symflops.timing.samples import Record
 from symflops.timing_pictures import draw_timings
 from symflops.tracing.timing.peers import asked
 from symflops.tracing.timing.places import Place, place
-from symflops.tracing.timing.points import Also, Often, Point, nothing, timed
+from symflops.tracing.timing.points import Also, Often, Point, keys, nothing, part, timed
 from symflops.tracing.timing.whole import updated, whole
 
 
@@ -113,8 +113,8 @@ def main() -> int:
     options.add_argument("--device", default="cpu")
     options.add_argument("--dtype", default="fp32")
     options.add_argument("--grid", default="cpu", choices=sorted(GRIDS))
-    options.add_argument("--repeat", type=int, default=5, help="runs of each kernel in a round")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--repeat", type=int, default=3, help="runs of each kernel in a round")
+    options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--judge", action="store_true", help="time nothing: judge the records that are in --out")
     given = options.parse_args()
@@ -123,8 +123,7 @@ def main() -> int:
         name = f"{re.sub(r'[^a-z0-9]+', '-', where.name.lower()).strip('-')}-{given.dtype}"
         files = [given.out / f"{name}-{part}.json" for part in ("grid", "other")]
         if not given.judge:
-            for shapes, file in zip(GRIDS[given.grid], files, strict=True):
-                measure(shapes, where, Often(given.repeat, given.rounds), file)
+            measure(GRIDS[given.grid], where, Often(given.repeat, given.rounds), files)
         text = judged(*map(Record.read, files), given.out / name)
     except SymflopsError as error:
         print(f"time_device: {error}", file=sys.stderr)
@@ -133,11 +132,17 @@ def main() -> int:
     return 0
 
 
-def measure(shapes: Sequence[Shape], where: Place, often: Often, file: Path) -> None:
-    """One record of all shapes, written after each operation."""
-    points = [point for shape in shapes for point in shape.points]
+def measure(parts: Sequence[Sequence[Shape]], where: Place, often: Often, files: Sequence[Path]) -> None:
+    """One run of all shapes, so that what calibrates and what judges drift together; a record of each part."""
+    points = [[point for shape in shapes for point in shape.points] for shapes in parts]
+    wanted = [(file, keys(of)) for file, of in zip(files, points, strict=True)]
+
+    def keep(record: Record) -> None:
+        for file, own in wanted:
+            part(record, own).write(file)
+
     with stages() as stage:
-        timed(points, where, often, lambda record: record.write(file), stage, asked)
+        timed([each for of in points for each in of], where, often, keep, stage, asked)
 
 
 def judged(grid: Record, other: Record, name: Path) -> str:

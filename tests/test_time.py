@@ -27,6 +27,8 @@ from symflops.tracing.timing.inputs import drawn, needed, refuse
 from symflops.tracing.timing.kernels import kernels
 from symflops.tracing.timing.places import Place, place
 
+GRID = str(next((Path(__file__).parent.parent / "benchmarks" / "records").glob("*-fp32-grid.json")))
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
@@ -199,6 +201,8 @@ def test_a_whole_model_that_does_not_fit_is_refused(capsys: pytest.CaptureFixtur
         (["--operation", "up", "--grid", "device=h100"], "--grid"),
         (["--operation", "up", "--plot", "roof.pdf"], "a picture is a .png or .svg"),
         (["--record", "/nowhere.json"], "cannot read /nowhere.json"),
+        (["--record", "/nowhere.json", "--grid", "seq=1"], "leave them out"),
+        (["--operation", "up", "--dtype", "bf16", "--calibration", GRID], "the calibration is of"),
         (["--operation", "up", "--calibration", "/nowhere.json"], "cannot read /nowhere.json"),
         (["--model", "gpt2", "--device", "tpu"], "unknown device to time on 'tpu'"),
         (["--model", "gpt2", "--device", "cuda:999"], "no device cuda:999"),

@@ -57,6 +57,11 @@ def test_the_page_names_laws_fits_and_notes() -> None:
     assert matmul["peak"]["low"] <= PEAK <= matmul["peak"]["high"]
 
 
+def test_a_record_shows_itself_in_a_notebook() -> None:
+    page = Shown(TIMED)._repr_html_()
+    assert "<table" in page and "Feedforward/up" in page
+
+
 def test_a_busy_machine_is_noted() -> None:
     wide = replace(TIMED.samples[0], seconds=(1e-6, 5e-6, 9e-6))
     said = render_document(report(Shown(TIMED.with_sample(wide))), "text")

@@ -73,6 +73,9 @@ def time(
 
     if name is None and not operations and record is None:
         raise SymflopsError("time needs --model, such as --model gpt2 or a config.json; or --operation, or --record")
+    if record is not None and (operations or grid or step or peers or out or seq):
+        given = "--operation, --seq, --grid, --step, --peers and --out are of a run"
+        raise SymflopsError(f"--record shows what an earlier run timed; {given}: leave them out")
     _drawable(plot)
     by = None if calibration is None else _calibrated(calibration)
     model = architecture(name or _DEFAULT, attention)
@@ -81,10 +84,12 @@ def time(
         from symflops.timing.samples import Record
 
         found = Record.read(record)
+        if by is not None:
+            by.need(found.device, found.dtype)
     else:
         runs, keep = bounded("--repeat", repeat, _MOST_RUNS), _keeping(out)
         fixed = {"n_batch": bounded("--batch", batch)} | ({} if seq is None else {"n_seq": bounded("--seq", seq)})
-        found = _timed(_Run(model, operations, combinations(grid, fixed), step, peers, device, dtype, runs, keep))
+        found = _timed(_Run(model, operations, combinations(grid, fixed), step, peers, device, dtype, runs, by, keep))
     _show(found, model if name or record is None else None, by, plot, as_json)
     if record is None and found.interrupted:
         click.echo(found.interrupted, err=True)
@@ -104,6 +109,7 @@ class _Run:
     device: str
     dtype: str
     repeat: int
+    calibration: Calibration | None
     keep: Callable[[Record], Any]
 
 
@@ -120,6 +126,8 @@ def _timed(of: _Run) -> Record:
         raise SymflopsError(f"time needs PyTorch ({error}); install it with: pip install 'symflops[torch]'") from None
 
     where = place(of.device, of.dtype)
+    if of.calibration is not None:
+        of.calibration.need(where.name, where.form)
     each = points(of.model, of.sizes, of.operations, whole if of.step else nothing)
     with stages() as stage:
         return timed(each, where, Often(of.repeat), of.keep, stage, asked if of.peers else nobody)

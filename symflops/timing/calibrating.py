@@ -71,6 +71,12 @@ class Calibration:
         known = ", ".join(sorted({*self.kernels.values()}))
         raise FitError(f"{self.device}: nothing of kind {kind} was timed; calibrated: {known}")
 
+    def need(self, device: str, dtype: str) -> None:
+        """Raises `FitError` for another device or format than it is of."""
+        if (device, dtype) != (self.device, self.dtype):
+            given = f"the calibration is of {self.device}, {self.dtype}, and what is timed of {device}, {dtype}"
+            raise FitError(f"{given}; calibrate by a record of the same")
+
     def seconds(self, sample: Sample) -> float:
         """The predicted time of what a sample ran."""
         wide = self.waste.widened(sample)

@@ -53,6 +53,12 @@ class Shown:
         """Every sample in plain values."""
         return [self._row(each) for each in self.record.samples]
 
+    def _repr_html_(self) -> str:
+        from symflops.render import render_document
+        from symflops.timing.reports import report  # what shows a record is built from its rows
+
+        return render_document(report(self), "html")
+
     def _row(self, of: Sample) -> dict[str, Any]:
         rate, runs = of.flops / of.median, self.subject.runs.get(of.operation, 1) if self.subject else None
         shares = {

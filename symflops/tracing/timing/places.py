@@ -25,6 +25,7 @@ from types import MappingProxyType
 import torch
 
 from symflops.errors import SymflopsError, UnknownName
+from symflops.timing.calibrating import PROCESSORS
 from symflops.training.formats_known import number_format
 
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
@@ -82,11 +83,12 @@ class Place:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of torch, and of what it calls."""
+        """Of torch, and of what it calls; and how many processors a CUDA device computes tiles on."""
         found = {"python": platform.python_version(), "torch": str(torch.__version__)}
         if self.kind == "cuda":
             cudnn: object = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
             found |= {"cuda": str(torch.version.cuda), "cudnn": str(cudnn), "driver": _asked("driver_version")}
+            found[PROCESSORS] = str(torch.cuda.get_device_properties(self.device).multi_processor_count)
         return found
 
     def note(self, when: str) -> str:

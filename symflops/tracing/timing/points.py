@@ -19,13 +19,14 @@ from symflops.errors import SizeError, SymflopsError
 from symflops.timing.executed import CAUSAL
 from symflops.timing.laws import ceilings
 from symflops.timing.roof import Roof
-from symflops.timing.samples import INTERRUPTED, MODEL, Phase, Record, Sample
+from symflops.timing.samples import COPY, INTERRUPTED, MODEL, PEAK, WHOLE, Phase, Record, Sample
 from symflops.timing.tasks import Task, named, tasks, unmasked
 from symflops.tracing.timing.inputs import refuse
 from symflops.tracing.timing.peaks import measured
 from symflops.tracing.timing.places import Place
 from symflops.tracing.timing.running import NOBODY, Keep, Others, Stage, again, empty, run
 
+Key = tuple[str, tuple[tuple[str, int], ...]]
 Also = Callable[[Architecture, Sequence[Task], Place, int, int, int], Iterable[Sample]]
 """What is timed besides the operations: nothing, or the whole model."""
 
@@ -96,6 +97,26 @@ def points(
     return tuple(found)
 
 
+def keys(points: Iterable[Point]) -> frozenset[Key]:
+    """What `part` takes for the samples of some points."""
+    operations = {_key(task.path, task.symbols) for point in points for task in point.tasks}
+    sizes = ({**each.model.sizes, "n_batch": each.n_batch, "n_seq": each.n_seq} for each in points)
+    return frozenset(operations | {_key("", each) for each in sizes})
+
+
+def part(record: Record, wanted: frozenset[Key]) -> Record:
+    """The samples of some points, and the peaks, of a record of more: what was timed together drifts together."""
+
+    def kept(of: Sample) -> bool:
+        return of.operation in (PEAK, COPY) or _key("" if of.operation in WHOLE else of.operation, of.sizes) in wanted
+
+    return replace(record, samples=tuple(filter(kept, record.samples)))
+
+
+def _key(path: str, sizes: Mapping[str, int]) -> Key:
+    return path, tuple(sorted(sizes.items()))
+
+
 @dataclass(frozen=True)
 class Often:
     """How often each kernel runs: ``rounds`` over all of them, with ``repeat`` runs in each.
@@ -127,7 +148,7 @@ def timed(
     record = begun = replace(begun, notes=(*begun.notes, *jobs.refused))
     try:
         for record, what in _parts(begun, jobs, where, often, ask):
-            stage(what, done, len(jobs.each) * often.rounds + len(jobs.points))
+            stage(what, done, 1 + (len(jobs.each) + len(jobs.points)) * often.rounds)
             done += 1
             keep(record)
     except KeyboardInterrupt:
@@ -152,13 +173,17 @@ def _parts(
         record = run(record, task, where, often.repeat, others)
         yield record, f"{point}: {task.path}"
     for point in jobs.points:
-        for sample in point.samples(where, often.repeat * often.rounds, others):
+        for sample in point.samples(where, often.repeat, others):
             record = record.with_sample(sample)
         yield record, f"{point}: whole"
-    for number in range(1, often.rounds):
+    for number in range(2, often.rounds + 1):
         for point, task in jobs.each:
             record = again(record, task, where, often.repeat)
-            yield record, f"round {number + 1}, {point}: {task.path}"
+            yield record, f"round {number}, {point}: {task.path}"
+        for point in jobs.points:
+            for sample in point.samples(where, often.repeat, NOBODY):
+                record = record.with_more(sample)
+            yield record, f"round {number}, {point}: whole"
 
 
 @dataclass(frozen=True)
