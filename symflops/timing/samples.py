@@ -122,7 +122,9 @@ class Sample:
     @property
     def of_model(self) -> tuple[str, str]:
         """Of what runs as a module: the model's name, and the kernel's; no name for a kernel by itself."""
-        model, _, kernel = self.kernel.rpartition(": ")
+        if self.operation not in WHOLE:
+            return "", self.kernel
+        model, _, kernel = self.kernel.partition(": ")
         return model, kernel
 
     @property
