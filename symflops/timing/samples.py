@@ -290,10 +290,7 @@ _SAMPLE: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "flops": ("a whole number", _count),
     "bytes": ("a whole number", _count),
     "seconds": ("a list of numbers", _list_of(_number)),
-    "products": (
-        "a list of batch, rows, columns, depth",
-        _list_of(_is_product),
-    ),
+    "products": ("a list of batch, rows, columns, depth", _list_of(_is_product)),
     "estimates": ("numbers by name", _map_of(_number)),
 }
 assert list(_RECORD) == [each.name for each in fields(Record)]
