@@ -154,7 +154,7 @@ def _show(record: Record, model: Architecture | None, by: Calibration | None, pl
     shown = Shown(record, None if model is None else subject(model), by_name)
     own_fits = None
     with suppress(FitError):
-        own_fits = calibrate(record)
+        own_fits = calibrate(record) if shown.several else None
     click.echo(render_document(report(shown, own_fits), "json" if as_json else "text").rstrip())
     if plot is not None:
         from symflops.pictures import save

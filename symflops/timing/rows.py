@@ -72,13 +72,18 @@ class Shown:
         return {**of.figures, "runs": runs, **shares, "predicted": said}
 
     @cached_property
+    def several(self) -> bool:
+        """Whether the record holds an operation at several sizes."""
+        points = Counter((each.operation, each.kernel, each.phase) for each in self.record.samples)
+        return max(points.values(), default=0) > 1
+
+    @cached_property
     def totals(self) -> dict[str, dict[str, Any]]:
         """All operations as often as the model runs them, by their fastest kernels; a layer, the model and a step.
 
         Nothing of a record that holds an operation at several sizes.
         """
-        points = Counter((each.operation, each.kernel, each.phase) for each in self.record.samples)
-        if self.subject is None or max(points.values(), default=0) > 1:
+        if self.subject is None or self.several:
             return {}
         parts = {f"operations, {phase}": self._fastest(phase) for phase in PHASES}
         for name in (LAYER, MODEL):

@@ -47,6 +47,7 @@ from symflops.tracing.timing.clock import prepared
 from symflops.tracing.timing.kernels import Kernel
 from symflops.tracing.timing.places import Place
 from symflops.tracing.timing.running import Others
+from symflops.tracing.timing.whole import config
 
 NAME = "RuntimeEstimator"
 """What its figures are called in a record."""
@@ -91,7 +92,7 @@ def estimated_model(model: Architecture, where: Place, roof: Roof, n_batch: int,
     """
     kind = "sdpa" if model.attention == "flash" else "eager"
     with _refusals(model.name):
-        built = build(model.config, kind, f"fake:{where.device}", where.dtype)  # type: ignore[arg-type]
+        built = build(config(model), kind, f"fake:{where.device}", where.dtype)  # type: ignore[arg-type]
         inputs = token_inputs(built, n_batch, n_seq)
         weights = [each for each in built.module.parameters() if each.requires_grad]
         with built.scope():

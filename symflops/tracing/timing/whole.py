@@ -73,8 +73,13 @@ def _built(
         what = f"a step of {model.name} takes {takes / 1e9:.3g} GB, and {where.device} has {free / 1e9:.3g} GB free"
         raise SymflopsError(f"{what}; give a smaller --batch or --seq, or leave --step out")
     kind = "sdpa" if model.attention == "flash" else "eager"
-    built = build(model.config, kind, str(where.device), where.dtype)  # type: ignore[arg-type]
+    built = build(config(model), kind, str(where.device), where.dtype)  # type: ignore[arg-type]
     return built, {**model.sizes, "n_batch": n_batch, "n_seq": n_seq}
+
+
+def config(model: Architecture) -> dict[str, Any]:
+    """A model's config without the ids of its special tokens: they cost nothing, and may lie beyond fewer words."""
+    return {**model.config, "bos_token_id": None, "eos_token_id": None}
 
 
 def memory(model: Architecture, tasks: Sequence[Task], where: Place) -> int:
