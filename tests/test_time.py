@@ -78,6 +78,23 @@ def test_a_point_that_does_not_fit_is_left_out_where_others_do() -> None:
     assert any("Feedforward/up takes" in note and "GB to time" in note for note in record.notes)
 
 
+def test_a_point_that_finds_no_memory_is_noted_where_there_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = running.seconds
+
+    def full(task: Task, *rest: object) -> tuple[float, ...]:
+        if task.symbols["n_seq"] == 16:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(task, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(running, "seconds", full)
+    at = [points.Point(small("gpt2"), 1, length, ("up",)) for length in (8, 16)]
+    record = points.timed(at, CPU, points.Often(1))
+    assert {each.sizes["n_seq"] for each in record.samples if each.operation == "Feedforward/up"} == {8}
+    assert "gpt2, 1 x 16 tokens was left out: Feedforward/up found no memory on cpu: out of memory" in record.notes
+    with pytest.raises(SymflopsError, match="found no memory"):
+        points.timed(at[1:], CPU, points.Often(1))
+
+
 def test_names_are_paths_last_parts_and_roles() -> None:
     every = tasks(small("gpt2"), 1, 8)
     assert {task.path for task in named(every, ["norm", "Feedforward/up"])} == {

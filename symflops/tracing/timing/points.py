@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from symflops.architectures import Architecture
 from symflops.errors import SizeError, SymflopsError
@@ -24,7 +25,8 @@ from symflops.timing.tasks import Task, named, tasks, unmasked
 from symflops.tracing.timing.inputs import refuse
 from symflops.tracing.timing.peaks import measured
 from symflops.tracing.timing.places import Place
-from symflops.tracing.timing.running import NOBODY, Keep, Others, Stage, again, empty, run
+from symflops.tracing.timing.reference import WrongKernel
+from symflops.tracing.timing.running import NOBODY, Keep, Others, Stage, again, empty, noted, run
 
 Key = tuple[str, tuple[tuple[str, int], ...]]
 Also = Callable[[Architecture, Sequence[Task], Place, int, int, int], Iterable[Sample]]
@@ -169,21 +171,33 @@ def _parts(
         record = record.with_sample(sample)
     yield record, "peaks"
     others = ask(where, ceilings(record))
-    for point, task in jobs.each:
-        record = run(record, task, where, often.repeat, others)
-        yield record, f"{point}: {task.path}"
-    for point in jobs.points:
-        for sample in point.samples(where, often.repeat, others):
-            record = record.with_sample(sample)
-        yield record, f"{point}: whole"
-    for number in range(2, often.rounds + 1):
+    for number, who in enumerate((others, *[NOBODY] * (often.rounds - 1)), start=1):
+        told = f"round {number}, " if often.rounds > 1 else ""
         for point, task in jobs.each:
-            record = again(record, task, where, often.repeat)
-            yield record, f"round {number}, {point}: {task.path}"
+            with_runs = run if number == 1 else again
+            record = _going_on(record, partial(with_runs, record, task, where, often.repeat, who), point, jobs)
+            yield record, f"{told}{point}: {task.path}"
         for point in jobs.points:
-            for sample in point.samples(where, often.repeat, NOBODY):
-                record = record.with_more(sample)
-            yield record, f"round {number}, {point}: whole"
+            record = _going_on(record, partial(_whole, record, point, where, often.repeat, who), point, jobs)
+            yield record, f"{told}{point}: whole"
+
+
+def _whole(record: Record, point: Point, where: Place, repeat: int, others: Others) -> Record:
+    """The record with what else is timed of a point: new, or more runs of it."""
+    known = {each.key for each in record.samples}
+    for sample in point.samples(where, repeat, others):
+        record = record.with_more(sample) if sample.key in known else record.with_sample(sample)
+    return record
+
+
+def _going_on(record: Record, step: Callable[[], Record], point: Point, jobs: _Jobs) -> Record:
+    """What a step makes of a record; of several points one that finds no memory is noted and left out."""
+    try:
+        return step()
+    except SymflopsError as error:
+        if isinstance(error, WrongKernel) or len(jobs.points) == 1:
+            raise
+        return noted(record, f"{point} was left out: {error}")
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,11 @@ def run(record: Record, task: Task, where: Place, repeat: int, others: Others = 
     try:
         known = kernels(task, where.kind)
     except NoKernel as error:
-        return _noted(record, str(error))
+        return noted(record, str(error))
     for kernel in known:
         refused = _refused(task, kernel, where)
         if refused:
-            record = _noted(record, f"{task.path}: {kernel.name} was not timed: {refused}")
+            record = noted(record, f"{task.path}: {kernel.name} was not timed: {refused}")
             continue
         for sample in _samples(task, kernel, where, repeat):
             said = others.kernel(task, kernel, sample.phase)
@@ -73,8 +73,8 @@ def run(record: Record, task: Task, where: Place, repeat: int, others: Others = 
     return record
 
 
-def again(record: Record, task: Task, where: Place, repeat: int) -> Record:
-    """The record with more runs of those kernels of a task that it has."""
+def again(record: Record, task: Task, where: Place, repeat: int, others: Others = NOBODY) -> Record:
+    """The record with more runs of those kernels of a task that it has; nobody else is asked again."""
     timed = {(each.operation, each.kernel, each.phase) for each in record.samples}
     for kernel in kernels(task, where.kind) if any(name == task.path for name, _, _ in timed) else ():
         if (task.path, kernel.name, PHASES[0]) in timed:
@@ -83,7 +83,8 @@ def again(record: Record, task: Task, where: Place, repeat: int) -> Record:
     return record
 
 
-def _noted(record: Record, note: str) -> Record:
+def noted(record: Record, note: str) -> Record:
+    """The record with a note, once."""
     return record if note in record.notes else replace(record, notes=(*record.notes, note))
 
 
@@ -106,6 +107,9 @@ def _line(error: Exception) -> str:
 def _samples(task: Task, kernel: Kernel, where: Place, repeat: int) -> Iterator[Sample]:
     for phase in PHASES:
         if task.has(phase):
-            times = seconds(task, kernel, phase, where, repeat)
+            try:
+                times = seconds(task, kernel, phase, where, repeat)
+            except torch.OutOfMemoryError as error:
+                raise SymflopsError(f"{task.path} found no memory on {where.device}: {_line(error)}") from None
             flops, moved, products = task.flops(phase), task.bytes(phase, where.element), task.products(phase)
             yield Sample(task.path, kernel.name, phase, task.symbols, flops, moved, times, products)
