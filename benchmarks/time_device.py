@@ -26,8 +26,8 @@ from symflops.errors import SymflopsError
 from symflops.pictures import save
 from symflops.timing.accuracy import summary
 from symflops.timing.calibrating import calibrate
-from symflops.timing.rows import peers, rooflines, sheet
-from symflops.timing.samples import Record
+from symflops.timing.records import Record
+from symflops.timing.rows import predictions, sheet
 from symflops.timing_pictures import draw_timings
 from symflops.tracing.timing.peers import asked
 from symflops.tracing.timing.places import Place, place
@@ -149,8 +149,7 @@ def judged(grid: Record, other: Record, name: Path) -> str:
     """What the records say, written beside them."""
     text = json.dumps(summary(grid, other), indent=1) + "\n"
     name.with_suffix(".json").write_text(text, encoding="utf-8")
-    predicted = {"calibration": calibrate(grid).seconds, **rooflines(other), **peers(other)}
-    save(draw_timings(other, sheet(other), predicted), name.with_suffix(".png"))
+    save(draw_timings(other, sheet(other), predictions(other, calibrate(grid))), name.with_suffix(".png"))
     return text
 
 

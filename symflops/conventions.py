@@ -148,6 +148,15 @@ EXACT = Convention(
     prices=(Price("mac", 0, pass_="recompute"), Price("mac", 2)),
     pairs="exact",
 )
+RUN = Convention(
+    name="run",
+    title="matmuls that run, over attended pairs",
+    citation="symflops: as `exact`, and what is computed again is paid, because it takes time",
+    domain="any network whose masks are declared",
+    prices=_MATMUL,
+    pairs="exact",
+)
+"""What a device has to compute where kernels leave masked pairs out; no author's, and so not among `CONVENTIONS`."""
 ALL_OPERATIONS = Convention(
     name="all-operations",
     title="every arithmetic operation",

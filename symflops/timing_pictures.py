@@ -2,7 +2,8 @@
 
 A sample stands in both where its closed form has FLOPs and bytes; one that only moves has no place under a roofline.
 
->>> from symflops.timing.samples import Record, Sample
+>>> from symflops.timing.records import Record
+>>> from symflops.timing.samples import Sample
 >>> sample = Sample("up", "mm", "forward", {"n_seq": 1024}, 6 * 10**9, 6 * 10**6, (1e-5, 1e-5))
 >>> record = Record("H100", {}, "2026-01-31", "bf16", (), (sample,))
 >>> figure = draw_timings(record, predicted={"doubled": lambda sample: 2 * sample.median})
@@ -26,9 +27,10 @@ from symflops.errors import SymflopsError
 from symflops.pictures import need_matplotlib
 from symflops.timing.laws import ceilings
 from symflops.timing.predicting import accuracy
+from symflops.timing.records import Record
 from symflops.timing.roof import Roof
 from symflops.timing.rows import Predict
-from symflops.timing.samples import WHOLE, Record, Sample
+from symflops.timing.samples import WHOLE, Sample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,8 +95,7 @@ def draw_timings(record: Record, sheet: Roof | None = None, predicted: Predicted
     from matplotlib.figure import Figure
 
     shown, roofs = _drawn(record), _roofs(record, sheet)
-    single = [each for each in record.samples if each.operation not in WHOLE]
-    series = {name: found for name, by in predicted.items() if (found := _series(single, name, by)) is not None}
+    series = {name: each for name, by in predicted.items() if (each := _series(record.kernels, name, by)) is not None}
     panels = 2 if series else 1
     figure = Figure(figsize=(_WIDTH * panels, _HEIGHT), layout="constrained")
     left, *right = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.08})[0]

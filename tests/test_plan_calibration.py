@@ -21,7 +21,8 @@ from symflops.plans.inference import Serving
 from symflops.plans.relations import PlanError
 from symflops.plans.train import Training, train
 from symflops.timing.fitted import FitError
-from symflops.timing.samples import Phase, Product, Record, Sample
+from symflops.timing.records import Record
+from symflops.timing.samples import Phase, Product, Sample
 from symflops.training.hardware import device
 
 H100, PEAK = "NVIDIA H100 80GB HBM3", 989 * 10**12

@@ -17,8 +17,9 @@ from timed_models import ARGUMENTS, CPU, SMALL, only, small
 from symflops.architectures import architecture
 from symflops.cli import run as command
 from symflops.errors import SymflopsError, UnknownName
+from symflops.timing.records import Record
 from symflops.timing.rows import Shown
-from symflops.timing.samples import Record, Sample
+from symflops.timing.samples import Sample
 from symflops.timing.subjects import subject
 from symflops.timing.tasks import Task, named, tasks
 from symflops.tracing.timing import points, running

@@ -10,7 +10,8 @@ import pytest
 
 from symflops.timing.fitted import FitError
 from symflops.timing.laws import CAUSAL, Finding, judge
-from symflops.timing.samples import Record, Sample
+from symflops.timing.records import Record
+from symflops.timing.samples import Sample
 from symflops.timing.slopes import ratio, slope
 
 PEAK, BANDWIDTH = 6e14, 2.5e12

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from symflops.errors import SymflopsError
+from symflops.timing.records import Record
 from symflops.timing.roof import Roof
-from symflops.timing.samples import COPY, LAYER, MODEL, OPTIMIZER, Phase, Record, Sample
+from symflops.timing.samples import COPY, LAYER, MODEL, OPTIMIZER, Phase, Sample
 
 pytest.importorskip("matplotlib")
 from symflops.pictures import save

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sympy import S
 
 from symflops.architectures import architecture
+from symflops.conventions import EXACT
 from symflops.operations import Contraction
 from symflops.timing.calibrating import Waste, calibrate
 from symflops.timing.fitted import FitError
 from symflops.timing.predicting import accuracy, predict
-from symflops.timing.samples import PHASES, Product, Record, Sample
+from symflops.timing.records import Record
+from symflops.timing.samples import PHASES, Product, Sample
 from symflops.timing.tasks import tasks
 from symflops.timing.tiles import Blocks, Tiles, products
 
@@ -63,6 +66,25 @@ def test_the_products_of_a_task_are_those_of_its_operands() -> None:
                for phase in PHASES for each in task.products(phase))  # fmt: skip
     of_cores = [each.products(phase) for each in tasks(MODEL, 2, 16) for phase in PHASES if each.is_core]
     assert of_cores == [(Product(24, 16, 16, 64),)] * 2
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama3-8b", "gemma2-2b", "mixtral-8x7b", "deepseek-v3"])
+def test_the_closed_form_of_a_task_is_its_flops(name: str) -> None:
+    """Those of experts together, of windows, and of scores that nothing computes again, too."""
+    model = architecture(name, "flash")
+    for task in tasks(model, 1, 256):
+        for phase in filter(task.has, PHASES):
+            assert model.at(S.Zero + task.form(phase), n_batch=1, n_seq=256) == task.flops(phase), (task.path, phase)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 12])
+def test_a_layer_is_what_one_more_layer_adds(layers: int) -> None:
+    one, two = (MODEL.with_sizes(n_layer=number) for number in (layers, layers + 1))
+    shares = sum(task.share(layers) * task.work("forward", EXACT) for task in tasks(one, 1, 64))
+    assert shares == two.flops(1, 64, EXACT).expr - one.flops(1, 64, EXACT).expr
+    found = calibrate(record(samples((*SMALL, *LARGE), None, 0.0)))
+    less, more = (predict(found, each, 1, 64) for each in (one, two))
+    assert less.layer("forward") == pytest.approx(more.of("forward") - less.of("forward"))
 
 
 def test_cores_that_compute_whole_blocks_are_told_by_their_times() -> None:

@@ -12,10 +12,11 @@ import pytest
 from symflops.cli import run
 from symflops.timing.accuracy import STEP, errors, summary
 from symflops.timing.calibrating import calibrate
-from symflops.timing.executed import CAUSAL
 from symflops.timing.predicting import accuracy
+from symflops.timing.recognised import CAUSAL
+from symflops.timing.records import Record
 from symflops.timing.rows import peers, rooflines
-from symflops.timing.samples import PHASES, WHOLE, Record
+from symflops.timing.samples import PHASES, WHOLE
 
 FOLDER = Path(__file__).parent.parent / "benchmarks" / "records"
 NAMES = sorted(path.name.removesuffix("-grid.json") for path in FOLDER.glob("*-grid.json"))

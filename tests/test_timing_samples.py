@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from symflops.timing.samples import Record, RecordError, Sample, parsed
+from symflops.timing.records import Record, parsed
+from symflops.timing.samples import RecordError, Sample
 
 SAMPLE = Sample("up", "matmul", "forward", {"m": 4, "k": 8}, 512, 128, (2e-6, 1e-6, 3e-6))
 RECORD = Record("NVIDIA H100", {"torch": "2.9"}, "2026-01-31T10:00:00", "bf16", ("clocks: 1980 MHz",), (SAMPLE,))

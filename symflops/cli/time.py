@@ -18,7 +18,7 @@ from symflops.errors import SymflopsError
 if TYPE_CHECKING:
     from symflops.architectures.architecture import Architecture, Attention
     from symflops.timing.calibrating import Calibration
-    from symflops.timing.samples import Record
+    from symflops.timing.records import Record
 
 _MOST_RUNS = 10_000
 _DEFAULT = "gpt2"
@@ -81,7 +81,7 @@ def time(
     model = architecture(name or _DEFAULT, attention)
     model = model.with_sizes(**options.assignments(changes)) if changes else model
     if record is not None:
-        from symflops.timing.samples import Record
+        from symflops.timing.records import Record
 
         found = Record.read(record)
         if by is not None:
@@ -135,7 +135,7 @@ def _timed(of: _Run) -> Record:
 
 def _calibrated(file: str) -> Calibration:
     from symflops.timing.calibrating import calibrate
-    from symflops.timing.samples import Record
+    from symflops.timing.records import Record
 
     return calibrate(Record.read(file))
 
@@ -146,11 +146,10 @@ def _show(record: Record, model: Architecture | None, by: Calibration | None, pl
     from symflops.timing.calibrating import calibrate
     from symflops.timing.fitted import FitError
     from symflops.timing.reports import report
-    from symflops.timing.rows import Shown, peers, rooflines
+    from symflops.timing.rows import Shown, predictions
     from symflops.timing.subjects import subject
 
-    others = {**rooflines(record), **peers(record)}
-    by_name = others if by is None else {"calibration": by.seconds, **others}
+    by_name = predictions(record, by)
     shown = Shown(record, None if model is None else subject(model), by_name)
     own_fits = None
     with suppress(FitError):

@@ -18,7 +18,8 @@ from symflops.plans.relations import PlanError
 from symflops.plans.training import TimedStep, Training
 from symflops.timing.calibrating import Calibration, calibrate
 from symflops.timing.predicting import Prediction, predict
-from symflops.timing.samples import PHASES, Record
+from symflops.timing.records import Record
+from symflops.timing.samples import PHASES
 from symflops.training.checkpoints import NONE
 from symflops.training.hardware import THIS, Device, dense, device_called
 

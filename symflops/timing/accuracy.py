@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 from symflops.architectures import architecture
 from symflops.timing.calibrating import Calibration, calibrate, kind_of
 from symflops.timing.laws import judge
-from symflops.timing.predicting import Prediction, Row, accuracy, predict
-from symflops.timing.roof import Roof
-from symflops.timing.rows import Predict, peers, rooflines, roofs_of
-from symflops.timing.samples import COPY, LAYER, MODEL, OPTIMIZER, PEAK, PHASES, WHOLE, Record, Sample
+from symflops.timing.predicting import Prediction, accuracy, predict
+from symflops.timing.records import Record
+from symflops.timing.rows import CALIBRATION, Predict, predictions, roofs_of
+from symflops.timing.samples import COPY, LAYER, MODEL, OPTIMIZER, PEAK, PHASES, WHOLE, Sample
 
 STEP = "training step"
 """Forward, backward and the optimiser, one after the other."""
@@ -26,12 +25,11 @@ def summary(grid: Record, other: Record) -> dict[str, Any]:
     """Laws over both records, and how far off on the other the calibration of the grid is, and each peer."""
     calibration = calibrate(grid)
     both = replace(grid, samples=(*grid.samples, *other.samples))
-    by = {"calibration": calibration.seconds, **rooflines(other), **peers(other)}
     return {
         "device": grid.device,
         "dtype": grid.dtype,
         "dates": [grid.date, other.date],
-        "errors": {name: errors(other, each) for name, each in by.items()},
+        "errors": {name: errors(other, each) for name, each in predictions(other, calibration).items()},
         "modules": list(modules(other, calibration)),
         "laws": [{**asdict(each), "departures": len(each.departures)} for each in judge(both)],
         "notes": list(calibration.notes),
@@ -46,7 +44,7 @@ def errors(record: Record, by: Predict) -> dict[str, Any]:
     >>> errors(Record("AMD EPYC", {}, "2026-01-31", "fp32", (), (up,)), lambda sample: 2e-3)["matmul"]["median"]
     1.0
     """
-    single = [each for each in record.samples if each.operation not in (*WHOLE, PEAK, COPY)]
+    single = [each for each in record.kernels if each.operation not in (PEAK, COPY)]
     groups: dict[str, list[Sample]] = {"matmul and attention": [each for each in single if each.flops]}
     for each in single:
         groups.setdefault(kind_of(each), []).append(each)
@@ -92,16 +90,12 @@ def _predictions(
     model = architecture(name, "flash")
     changed = {size: number for size, number in sizes.items() if model.sizes.get(size) != number}
     found = predict(by, model.with_sizes(**changed) if changed else model, n_batch, n_seq)
-    roofs = {who: found.under(partial(_least, each)) for who, each in roofs_of(record).items()}
-    said = {who: _parts(each) for who, each in {"calibration": found, **roofs}.items()}
+    roofs = {who: found.under(roof.work) for who, roof in roofs_of(record).items()}
+    said = {who: _parts(each) for who, each in {CALIBRATION: found, **roofs}.items()}
     for each in of:
         for who, seconds in each.estimates.items():
             said.setdefault(who, {})[_part(each)] = seconds
     return said
-
-
-def _least(roof: Roof, row: Row) -> float:
-    return roof.least(row.flops, row.bytes)
 
 
 def _parts(of: Prediction) -> dict[str, float]:

@@ -14,10 +14,11 @@ from fractions import Fraction
 from itertools import product
 from typing import Literal
 
-from symflops.timing.executed import CAUSAL
 from symflops.timing.fitted import Fit, FitError
 from symflops.timing.fitting import fit, fit_constant, fit_side, fit_sum, misfit
-from symflops.timing.samples import LAYER, MODEL, PHASES, Phase, Record, Sample
+from symflops.timing.recognised import CAUSAL
+from symflops.timing.records import Record
+from symflops.timing.samples import LAYER, MODEL, PHASES, Phase, Sample
 from symflops.timing.tiles import Blocks, Tiles
 
 Kind = Literal["matmul", "attention", "moves"]

@@ -6,7 +6,8 @@ margin of that, departs where none of it does, and is undecided between. Samples
 longer counts are judged alone. Where they are too few, all are, and a law that does not hold of those is launch bound:
 it says nothing of the device's rates. All samples are looked at for where the law departs.
 
->>> from symflops.timing.samples import Record, Sample
+>>> from symflops.timing.records import Record
+>>> from symflops.timing.samples import Sample
 >>> samples = tuple(Sample("core", "flash", "forward", {"query": n}, 256 * n * n, 512 * n, (n * n / 1e12,))
 ...     for n in (1024, 2048, 4096, 8192))
 >>> record = Record("H100", {}, "2026-01-31", "bf16", (), samples)
@@ -24,11 +25,12 @@ from math import inf
 from statistics import geometric_mean
 from typing import Literal
 
-from symflops.timing.executed import CAUSAL
 from symflops.timing.fitted import Estimate, FitError
 from symflops.timing.fitting import latency
+from symflops.timing.recognised import CAUSAL
+from symflops.timing.records import Record
 from symflops.timing.roof import Roof
-from symflops.timing.samples import Record, Sample
+from symflops.timing.samples import Sample
 from symflops.timing.slopes import lines_of, named, ratio, slope
 
 Verdict = Literal["holds", "departs", "undecided", "launch bound"]
@@ -44,10 +46,6 @@ class Ceilings(Roof):
     """The best rates of a record, and the shortest time of each phase."""
 
     shortest: Mapping[str, float]
-
-    def work(self, sample: Sample) -> float:
-        """The least seconds of a sample at these rates."""
-        return self.least(sample.flops, sample.bytes)
 
     def launches(self, sample: Sample) -> float:
         """How many of the shortest times of its phase a sample took."""
@@ -81,7 +79,7 @@ class Measured:
 class HardwareLaw:
     """A law of times: ``statement`` in LaTeX, ``prose`` a sentence, ``margin`` how far off still counts as held.
 
-    ``margin`` is added to a slope and a share of a ratio, as ``relative`` says; ``ask`` measures it in a record.
+    ``margin`` is added to a slope and a share of a ratio, as ``scale`` says; ``ask`` measures it in a record.
     """
 
     name: str

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import ceil
 from statistics import median
 
 from symflops.architectures import Architecture
 from symflops.timing.calibrating import Calibration
-from symflops.timing.executed import CAUSAL, MASKED
 from symflops.timing.fitted import FitError
-from symflops.timing.recognised import names
+from symflops.timing.recognised import CAUSAL, MASKED, names
 from symflops.timing.samples import ADAMW, OPTIMIZER, PHASES, Phase, Sample
 from symflops.timing.tasks import Task, tasks
 from symflops.training.formats_known import number_format
@@ -23,7 +23,10 @@ from symflops.training.optimizers import states
 
 @dataclass(frozen=True)
 class Row:
-    """One operation of a network in a phase: its kernel, how often it runs, and FLOPs, bytes and seconds of one run."""
+    """One operation of a network in a phase: its kernel, how often it runs, and FLOPs, bytes and seconds of one run.
+
+    ``share`` is how often a layer does it, the mean of all.
+    """
 
     path: str
     kernel: str
@@ -32,6 +35,7 @@ class Row:
     flops: int
     bytes: int
     seconds: float
+    share: Fraction = Fraction(0)
 
     @property
     def all(self) -> float:
@@ -44,7 +48,6 @@ class Prediction:
     """The rows of a network, forward and backward, and the optimiser's."""
 
     rows: tuple[Row, ...]
-    layers: int
     optimizer: Row
 
     def of(self, phase: Phase) -> float:
@@ -62,8 +65,8 @@ class Prediction:
         return replace(self, rows=rows, optimizer=replace(self.optimizer, seconds=seconds(self.optimizer)))
 
     def layer(self, phase: Phase) -> float:
-        """Seconds of a layer in a phase, the mean of all: what runs once for each layer or more."""
-        return sum(row.all for row in self.rows if row.phase == phase and row.runs >= self.layers) / self.layers
+        """Seconds of a layer in a phase, the mean of all."""
+        return sum(float(row.share) * row.seconds for row in self.rows if row.phase == phase)
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,12 @@ def predict(calibration: Calibration, model: Architecture, n_batch: int = 1, n_s
 
     Raises `FitError` for a kind that was not timed, `SizeError` for sizes that do not divide.
     """
-    every = tasks(model, n_batch, n_seq)
-    rows = [_row(calibration, task, phase) for task in every for phase in PHASES if task.has(phase)]
+    every, layers = tasks(model, n_batch, n_seq), model.sizes.get("n_layer", 1)
+    rows = [_row(calibration, task, phase, layers) for task in every for phase in PHASES if task.has(phase)]
     moved = update_bytes(model, calibration.dtype)
     seconds = calibration.fit(ADAMW, "moves", "forward").seconds(0, moved)
     update = Row(OPTIMIZER, ADAMW, "forward", 1, 0, moved, seconds)
-    return Prediction(tuple(row for row in rows if row is not None), model.sizes.get("n_layer", 1), update)
+    return Prediction(tuple(row for row in rows if row is not None), update)
 
 
 def update_bytes(model: Architecture, dtype: str) -> int:
@@ -96,17 +99,21 @@ def update_bytes(model: Architecture, dtype: str) -> int:
     >>> update_bytes(architecture("gpt2"), "fp32") == 7 * 4 * architecture("gpt2").params()
     True
     """
-    moments = sum(int(model.at(each.elements)) for each in states(model.network, "adamw") if each.per == "parameter")
-    return ceil((2 * (model.params() + moments) + model.params()) * number_format(dtype).bytes)
+    return ceil((2 * (model.params() + moments(model)) + model.params()) * number_format(dtype).bytes)
 
 
-def _row(by: Calibration, task: Task, phase: Phase) -> Row | None:
+def moments(model: Architecture) -> int:
+    """Numbers that AdamW keeps besides the parameters and their gradients."""
+    return sum(int(model.at(each.elements)) for each in states(model.network, "adamw") if each.per == "parameter")
+
+
+def _row(by: Calibration, task: Task, phase: Phase, layers: int) -> Row | None:
     """The row of a task by its fastest kernel; nothing where there is nothing to do."""
     flops, moved = task.flops(phase), task.bytes(phase, number_format(by.dtype).bytes)
     if not task.runs or not (flops or moved):
         return None
     seconds, name = min((by.seconds(_sample(task, each, phase, flops, moved)), each) for each in _kernels(by, task))
-    return Row(task.path, name, phase, task.runs, flops, moved, seconds)
+    return Row(task.path, name, phase, task.runs, flops, moved, seconds, task.share(layers))
 
 
 def _kernels(by: Calibration, task: Task) -> Sequence[str]:

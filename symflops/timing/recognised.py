@@ -24,6 +24,10 @@ FORMULA = "formula"
 """How the name of what runs step by step begins; its role follows, since steps of one role are as many."""
 MM, ADDMM, EINSUM, GROUPED = "mm", "addmm", "einsum", "grouped_mm"
 """The names of matmuls: plain, with a bias, batched, and of tokens sorted by expert."""
+CAUSAL, MASKED = " causal", " masked"
+"""How the name of a core's kernel ends: it leaves out what is masked causally, or computes what a tensor then masks.
+
+The twin that masks nothing has the same name without."""
 _X, _Y, _Z = (Symbol(name, real=True) for name in ("x", "weight", "bias"))
 
 

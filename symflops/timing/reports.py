@@ -1,6 +1,7 @@
 """What a record says, as a page: each kernel beside its closed form, the sums, the laws, the fits, what was noted.
 
->>> from symflops.timing.samples import Record, Sample
+>>> from symflops.timing.records import Record
+>>> from symflops.timing.samples import Sample
 >>> sample = Sample("up", "mm", "forward", {"n_seq": 1024}, 6 * 10**9, 6 * 10**6, (1e-5, 1e-5))
 >>> page = report(Shown(Record("AMD EPYC", {}, "2026-01-31", "fp32", (), (sample,))))
 >>> page.data["rows"][0]["of_peak"], page.data["peaks"]["flops"], page.data["laws"]
@@ -18,8 +19,9 @@ from symflops.timing.calibrating import Calibration
 from symflops.timing.fitted import Estimate, Fit
 from symflops.timing.laws import SHOWN, Departure, Finding, judge
 from symflops.timing.predicting import Accuracy, Prediction, accuracy
+from symflops.timing.records import Record
 from symflops.timing.rows import Shown
-from symflops.timing.samples import PHASES, WHOLE, Record
+from symflops.timing.samples import PHASES
 from symflops.timing.subjects import Subject
 
 UNSTEADY = 0.25
@@ -55,7 +57,7 @@ def report(of: Shown, calibration: Calibration | None = None) -> Document:
 
 def errors(of: Shown) -> dict[str, Accuracy]:
     """How far each prediction is off, over all kernels that it has a figure for."""
-    single = [each for each in of.record.samples if each.operation not in WHOLE]
+    single = of.record.kernels
     return {name: accuracy(single, by) for name, by in of.predicted.items() if single}
 
 
@@ -249,7 +251,7 @@ def predicted(of: Prediction, device: str) -> Document:
         **{f"layer, {phase}": of.layer(phase) for phase in PHASES},
     }  # fmt: skip
     sums = Table("All together", ("what", "predicted µs"), tuple((name, _micro(at)) for name, at in whole.items()))
-    plain = [asdict(row) for row in of.rows]
+    plain = [{**asdict(row), "share": float(row.share)} for row in of.rows]
     return Document(
         f"Predicted time on {device}", (Table("", head, tuple(rows)), sums), {"rows": plain, "seconds": whole}
     )

@@ -8,7 +8,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
+
+
+class Work(Protocol):
+    """What computes and moves: a sample, or a row of a prediction."""
+
+    @property
+    def flops(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,10 @@ class Roof:
     def least(self, flops: int, bytes_: int) -> float:
         """Seconds at its best, computing and moving at once."""
         return max(flops / self.peak, bytes_ / self.bandwidth)
+
+    def work(self, of: Work) -> float:
+        """The same of what has FLOPs and bytes."""
+        return self.least(of.flops, of.bytes)
 
     def bound(self, flops: int, bytes_: int) -> Literal["compute", "memory"]:
         """What takes longer at its best."""

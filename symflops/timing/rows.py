@@ -15,13 +15,17 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from symflops.timing.executed import CAUSAL
+from symflops.timing.calibrating import Calibration
 from symflops.timing.laws import LAUNCHES, Ceilings, ceilings
+from symflops.timing.recognised import CAUSAL
+from symflops.timing.records import Record
 from symflops.timing.roof import Roof
-from symflops.timing.samples import LAYER, MODEL, OPTIMIZER, PHASES, WHOLE, Phase, Record, Sample
+from symflops.timing.samples import LAYER, MODEL, OPTIMIZER, PHASES, WHOLE, Phase, Sample
 from symflops.timing.subjects import Subject
 from symflops.training.hardware import device_called
 
+CALIBRATION = "calibration"
+"""What a calibration's predictions are called."""
 _TRAINING = 6
 """FLOPs of a training step for each token and parameter: 2 forward, 4 backward."""
 
@@ -139,19 +143,21 @@ def _said(name: str, sample: Sample) -> float | None:
     return sample.estimates.get(name)
 
 
+def predictions(record: Record, by: Calibration | None) -> dict[str, Predict]:
+    """Everything that predicts the times of a record, by its name: a calibration, the rooflines, the peers."""
+    own: dict[str, Predict] = {} if by is None else {CALIBRATION: by.seconds}
+    return {**own, **rooflines(record), **peers(record)}
+
+
 def rooflines(record: Record) -> dict[str, Predict]:
     """Predictions without a calibration: the data sheet's roofline where it is known, and that of the best seen."""
-    return {name: partial(_least, roof) for name, roof in roofs_of(record).items()}
+    return {name: roof.work for name, roof in roofs_of(record).items()}
 
 
 def roofs_of(record: Record) -> dict[str, Roof]:
     """The roofs of a device by whose they are."""
     roofs = {"data sheet's roofline": sheet(record), "roofline of the best seen": ceilings(record)}
     return {name: roof for name, roof in roofs.items() if roof is not None}
-
-
-def _least(roof: Roof, sample: Sample) -> float:
-    return roof.least(sample.flops, sample.bytes)
 
 
 def bound(sample: Sample, top: Ceilings) -> str:

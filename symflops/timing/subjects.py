@@ -13,15 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sympy import Add, Expr, factor_terms
+from sympy import Expr
 
 from symflops.architectures import Architecture
-from symflops.conventions import TORCH
-from symflops.measures import priced
-from symflops.networks import Use, uses
-from symflops.timing.executed import EXECUTED
 from symflops.timing.samples import PHASES, Phase
-from symflops.timing.tasks import Task, tasks
+from symflops.timing.tasks import tasks
 
 
 @dataclass(frozen=True)
@@ -37,13 +33,5 @@ class Subject:
 def subject(model: Architecture) -> Subject:
     """What is known of a model before anything is timed."""
     every = tasks(model, 1, 2)
-    by_path = {use.path: use for use in uses(model.network)}
-    forms = {(task.path, phase): _form(task, by_path, phase) for task in every for phase in PHASES if task.has(phase)}
+    forms = {(task.path, phase): task.form(phase) for task in every for phase in PHASES if task.has(phase)}
     return Subject(model.name, {task.path: task.runs for task in every}, forms, model.params())
-
-
-def _form(task: Task, by_path: Mapping[str, Use], phase: Phase) -> Expr:
-    """The FLOPs of one run in symbols: what `Task.flops` is in numbers."""
-    under = EXECUTED if task.is_core else TORCH
-    of = [by_path[each.path] for each in task.uses]
-    return factor_terms(Add(*(priced(use, under, phase) / use.runs for use in of)))

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, prod
 
-from sympy import Add, S
+from sympy import Add, Expr, S, factor_terms
 
 from symflops.architectures import Architecture
-from symflops.conventions import TORCH, Convention
+from symflops.conventions import RUN, TORCH, Convention
 from symflops.declarations import Tensor
 from symflops.derivation import reading_position
 from symflops.elementwise import Elementwise
@@ -27,7 +27,7 @@ from symflops.masks import AttendedPairs, Causal, Full
 from symflops.measures import priced
 from symflops.networks import Use, uses
 from symflops.operations import Contraction, Lookup, Operation
-from symflops.timing.executed import CAUSAL, EXECUTED, MASKED
+from symflops.timing.recognised import CAUSAL, MASKED
 from symflops.timing.routed import by_expert
 from symflops.timing.samples import CORE, MASKED_CORE, Phase, Product
 from symflops.timing.tiles import products
@@ -54,13 +54,15 @@ class Operand:
 class Task:
     """One kernel's work: an operation, or the several of an attention core, with numbers for sizes.
 
-    ``symbols`` are the values of what the closed forms have symbols for; ``runs`` how often a network does it.
+    ``symbols`` are the values of what the closed forms have symbols for; ``runs`` how often a network does it;
+    ``symbolic`` are the same uses before numbers stood for their sizes, with how often each runs.
     """
 
     path: str
     uses: tuple[Use, ...]
     symbols: Mapping[str, int]
     runs: int
+    symbolic: tuple[Use, ...] = ()
 
     @property
     def operation(self) -> Operation:
@@ -117,7 +119,27 @@ class Task:
 
         A core leaves masked pairs out where kernels know its mask by name; under one that is a tensor they skip none.
         """
-        return self.work(phase, EXECUTED if self.is_core and skipped(self.mask) else TORCH)
+        return self.work(phase, self.executed)
+
+    @property
+    def executed(self) -> Convention:
+        """What its kernel executes, as a price list."""
+        return RUN if self.is_core and skipped(self.mask) else TORCH
+
+    def form(self, phase: Phase) -> Expr:
+        """The closed form of `flops`.
+
+        >>> from symflops.architectures import architecture
+        >>> [core] = named(tasks(architecture("gpt2", "flash"), 1, 8), ["core"])
+        >>> core.form("forward")
+        2*d_model*n_batch*n_seq*(n_seq + 1)
+        """
+        return factor_terms(Add(*(priced(use, self.executed, phase) / use.runs for use in self.symbolic)))
+
+    def share(self, layers: int) -> Fraction:
+        """How often one of so many layers does it, the mean of all; 0 of what a network does once, however deep."""
+        in_layers = any(use.runs.free_symbols for use in self.symbolic)
+        return Fraction(self.runs, layers) if in_layers else Fraction(0)
 
     def work(self, phase: Phase, under: Convention) -> int:
         """What a convention counts of it, once."""
@@ -207,7 +229,8 @@ def _task(model: Architecture, use: Use, at: Mapping[str, int]) -> Task:
     symbols = {each.name for size in use.operation.sizes.values() for each in size.free_symbols}
     values = {name: size for name, size in {**model.sizes, **at}.items() if name in symbols}
     once = Use(model.at(use.operation, **at), use.path)
-    return Task(use.path, (once,), dict(sorted(values.items())), int(model.at(S.Zero + use.runs, **at)))
+    symbolic = Use(use.operation, use.path, runs=use.runs)
+    return Task(use.path, (once,), dict(sorted(values.items())), int(model.at(S.Zero + use.runs, **at)), (symbolic,))
 
 
 def _with_cores(found: Sequence[Task]) -> Iterable[Task]:
@@ -236,11 +259,17 @@ def _core(block: str, members: Sequence[Task]) -> Task | None:
         return None
     if not isinstance(by_role["softmax"].operation, Elementwise) or by_role["softmax"].operation.sentence.parameters:
         return None
-    scores, softmax, mix = (by_role[role].uses[0] for role in ("scores", "softmax", "mix"))
-    again = [Use(each.operation, each.path, reruns=S.One) for each in (scores, softmax)]
+    parts = [by_role[role] for role in ("scores", "softmax", "mix")]
     symbols = {name: size for task in members for name, size in task.symbols.items()}
-    name = CORE if skipped(scores.operation.mask) else MASKED_CORE
-    return Task(f"{block}/{name}", (*again, mix), dict(sorted(symbols.items())), members[0].runs)
+    name = CORE if skipped(parts[0].mask) else MASKED_CORE
+    fused, symbolic = (_again(of) for of in zip(*((each.uses[0], each.symbolic[0]) for each in parts), strict=True))
+    return Task(f"{block}/{name}", fused, dict(sorted(symbols.items())), members[0].runs, symbolic)
+
+
+def _again(parts: Iterable[Use]) -> tuple[Use, ...]:
+    """Scores, softmax and mix, the first two of which the backward pass computes again."""
+    scores, softmax, mix = parts
+    return (replace(scores, reruns=scores.runs), replace(softmax, reruns=softmax.runs), mix)
 
 
 def unmasked(task: Task) -> Task:
@@ -251,9 +280,12 @@ def unmasked(task: Task) -> Task:
     >>> core.mask, unmasked(core).mask, core.flops("forward") / unmasked(core).flops("forward")
     (Causal(8, 8), Full(8, 8), 0.5625)
     """
-    masks = {each.operation.mask: Full(*each.operation.mask.args[:2]) for each in task.uses if each.operation.mask}
-    found = tuple(replace(each, operation=each.operation.xreplace(masks)) for each in task.uses)
-    return replace(task, uses=found)
+    return replace(task, uses=_full(task.uses), symbolic=_full(task.symbolic))
+
+
+def _full(of: tuple[Use, ...]) -> tuple[Use, ...]:
+    masks = {each.operation.mask: Full(*each.operation.mask.args[:2]) for each in of if each.operation.mask}
+    return tuple(replace(each, operation=each.operation.xreplace(masks)) for each in of)
 
 
 def skipped(mask: AttendedPairs | None) -> bool:

@@ -72,6 +72,6 @@ def inference(
 
 def _timed(asked: Serving, calibration: str) -> Plan:
     from symflops.plans.calibrated import calibrated_inference
-    from symflops.timing.samples import Record
+    from symflops.timing.records import Record
 
     return calibrated_inference(asked, Record.read(calibration))

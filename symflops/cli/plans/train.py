@@ -103,6 +103,6 @@ def _timed(asked: Training, calibration: str | None, batch: str | None) -> Train
             raise SymflopsError("--batch is of the step that --calibration predicts; give --calibration too")
         return asked
     from symflops.plans.calibrated import calibrated
-    from symflops.timing.samples import Record
+    from symflops.timing.records import Record
 
     return calibrated(asked, Record.read(calibration), own.whole_or_none("--batch", batch) or 1)

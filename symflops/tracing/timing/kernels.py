@@ -74,12 +74,12 @@ def kernels(task: Task, device: str) -> tuple[Kernel, ...]:
     if isinstance(operation, Elementwise):
         return (Kernel(*called(operation)),)
     if isinstance(operation, Lookup):
-        return (Kernel("embedding", lambda table, index: functional.embedding(index, table)),)
+        return (Kernel(names(operation)[0], lambda table, index: functional.embedding(index, table)),)
     if isinstance(operation, Convolution):
         convolve = kernel_of(operation.sentence)
         if convolve is None:
             raise NoKernel(f"{task.path}: a convolution of windows that are laid out has no kernel here")
-        return (Kernel("conv1d", convolve),)
+        return (Kernel(names(operation)[0], convolve),)
     if type(operation) is not Contraction:
         raise NoKernel(f"{task.path}: a {type(operation).__name__} has no kernel here")
     return tuple(_contractions(operation))

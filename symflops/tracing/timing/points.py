@@ -17,10 +17,11 @@ from functools import partial
 
 from symflops.architectures import Architecture
 from symflops.errors import SizeError, SymflopsError
-from symflops.timing.executed import CAUSAL
 from symflops.timing.laws import ceilings
+from symflops.timing.recognised import CAUSAL
+from symflops.timing.records import INTERRUPTED, Record
 from symflops.timing.roof import Roof
-from symflops.timing.samples import COPY, INTERRUPTED, MODEL, PEAK, WHOLE, Phase, Record, Sample
+from symflops.timing.samples import COPY, MODEL, PEAK, WHOLE, Phase, Sample
 from symflops.timing.tasks import Task, named, tasks, unmasked
 from symflops.tracing.timing.inputs import refuse
 from symflops.tracing.timing.peaks import measured
@@ -29,6 +30,8 @@ from symflops.tracing.timing.reference import WrongKernel
 from symflops.tracing.timing.running import NOBODY, Keep, Others, Stage, again, empty, noted, run
 
 Key = tuple[str, tuple[tuple[str, int], ...]]
+Ways = tuple[Callable[[Record, Task, Place, int], Record], "Callable[[Record, Point, Place, int], Record]"]
+"""How an operation of a round, and what else is timed of a point, are added to a record."""
 Also = Callable[[Architecture, Sequence[Task], Place, int, int, int], Iterable[Sample]]
 """What is timed besides the operations: nothing, or the whole model."""
 
@@ -171,18 +174,19 @@ def _parts(
         record = record.with_sample(sample)
     yield record, "peaks"
     others = ask(where, ceilings(record))
-    for number, who in enumerate((others, *[NOBODY] * (often.rounds - 1)), start=1):
+    first: Ways = (partial(run, others=others), partial(_whole, others=others))
+    later: Ways = (again, _whole)
+    for number, (operation, whole) in enumerate([first, *[later] * (often.rounds - 1)], start=1):
         told = f"round {number}, " if often.rounds > 1 else ""
         for point, task in jobs.each:
-            with_runs = run if number == 1 else again
-            record = _going_on(record, partial(with_runs, record, task, where, often.repeat, who), point, jobs)
+            record = _going_on(record, partial(operation, record, task, where, often.repeat), point, jobs)
             yield record, f"{told}{point}: {task.path}"
         for point in jobs.points:
-            record = _going_on(record, partial(_whole, record, point, where, often.repeat, who), point, jobs)
+            record = _going_on(record, partial(whole, record, point, where, often.repeat), point, jobs)
             yield record, f"{told}{point}: whole"
 
 
-def _whole(record: Record, point: Point, where: Place, repeat: int, others: Others) -> Record:
+def _whole(record: Record, point: Point, where: Place, repeat: int, others: Others = NOBODY) -> Record:
     """The record with what else is timed of a point: new, or more runs of it."""
     known = {each.key for each in record.samples}
     for sample in point.samples(where, repeat, others):

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -21,7 +22,8 @@ import torch
 
 from symflops.architectures import Architecture
 from symflops.errors import SymflopsError
-from symflops.timing.samples import PHASES, Phase, Record, Sample
+from symflops.timing.records import Record
+from symflops.timing.samples import PHASES, Phase, Sample
 from symflops.timing.tasks import Task
 from symflops.tracing.timing.clock import seconds
 from symflops.tracing.timing.inputs import drawn
@@ -63,7 +65,8 @@ def run(record: Record, task: Task, where: Place, repeat: int, others: Others = 
     except NoKernel as error:
         return noted(record, str(error))
     for kernel in known:
-        refused = _refused(task, kernel, where)
+        with _in_memory(task, where):
+            refused = _refused(task, kernel, where)
         if refused:
             record = noted(record, f"{task.path}: {kernel.name} was not timed: {refused}")
             continue
@@ -73,11 +76,11 @@ def run(record: Record, task: Task, where: Place, repeat: int, others: Others = 
     return record
 
 
-def again(record: Record, task: Task, where: Place, repeat: int, others: Others = NOBODY) -> Record:
-    """The record with more runs of those kernels of a task that it has; nobody else is asked again."""
-    timed = {(each.operation, each.kernel, each.phase) for each in record.samples}
-    for kernel in kernels(task, where.kind) if any(name == task.path for name, _, _ in timed) else ():
-        if (task.path, kernel.name, PHASES[0]) in timed:
+def again(record: Record, task: Task, where: Place, repeat: int) -> Record:
+    """The record with more runs of those kernels of a task that it has."""
+    timed = {each.kernel for each in record.samples if each.operation == task.path}
+    for kernel in kernels(task, where.kind) if timed else ():
+        if kernel.name in timed:
             for sample in _samples(task, kernel, where, repeat):
                 record = record.with_more(sample)
     return record
@@ -92,11 +95,20 @@ def _refused(task: Task, kernel: Kernel, where: Place) -> str:
     """Why torch does not run a kernel at this shape and format; empty where it does, and does so rightly."""
     try:
         checked(task, kernel, drawn(task, where))
-    except torch.OutOfMemoryError as error:
-        raise SymflopsError(f"{task.path} found no memory on {where.device}: {_line(error)}") from None
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         return _line(error)
     return ""
+
+
+@contextmanager
+def _in_memory(task: Task, where: Place) -> Iterator[None]:
+    """Raises `SymflopsError` where there is no memory after all."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SymflopsError(f"{task.path} found no memory on {where.device}: {_line(error)}") from None
 
 
 def _line(error: Exception) -> str:
@@ -107,9 +119,7 @@ def _line(error: Exception) -> str:
 def _samples(task: Task, kernel: Kernel, where: Place, repeat: int) -> Iterator[Sample]:
     for phase in PHASES:
         if task.has(phase):
-            try:
+            with _in_memory(task, where):
                 times = seconds(task, kernel, phase, where, repeat)
-            except torch.OutOfMemoryError as error:
-                raise SymflopsError(f"{task.path} found no memory on {where.device}: {_line(error)}") from None
             flops, moved, products = task.flops(phase), task.bytes(phase, where.element), task.products(phase)
             yield Sample(task.path, kernel.name, phase, task.symbols, flops, moved, times, products)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from symflops.architectures import Architecture
 from symflops.conventions import EXACT
 from symflops.errors import SymflopsError
-from symflops.timing.predicting import update_bytes
+from symflops.timing.predicting import moments, update_bytes
 from symflops.timing.samples import ADAMW, LAYER, MODEL, OPTIMIZER, Phase, Sample
 from symflops.timing.tasks import Task
 from symflops.tracing.models import Built, build, run_forward, token_inputs
@@ -27,8 +27,6 @@ from symflops.tracing.timing.clock import timed
 from symflops.tracing.timing.inputs import CAN
 from symflops.tracing.timing.places import Place
 
-_STATES = 4
-"""Parameters, gradients, and the two moments of AdamW."""
 _LOGITS = 4
 
 
@@ -86,7 +84,8 @@ def memory(model: Architecture, tasks: Sequence[Task], where: Place) -> int:
     """Bytes: states of the model, what every operation keeps for its gradient, and the logits a few times over."""
     kept = sum((task.runs * task.kept(where.element) for task in tasks), Fraction(0))
     largest = max(prod(task.result.shape) for task in tasks)
-    return ceil((_STATES * model.params() + _LOGITS * largest) * where.element + kept) + where.flush
+    states = 2 * model.params() + moments(model)
+    return ceil((states + _LOGITS * largest) * where.element + kept) + where.flush
 
 
 def _parts(built: Built, model: Architecture, tasks: Sequence[Task], sizes: dict[str, int]) -> Iterator[_Part]:
@@ -96,9 +95,7 @@ def _parts(built: Built, model: Architecture, tasks: Sequence[Task], sizes: dict
     layers = model.sizes.get("n_layer", 0)
     stacks = [each for each in built.module.modules() if isinstance(each, nn.ModuleList) and len(each) == layers]
     if stacks:
-        # experts, or a core under a window, are not in every layer: what half of them do is a layer's
-        often = [(Fraction(task.runs, layers), task) for task in tasks if 2 * task.runs >= layers]
-        yield _layer(built, inputs, stacks[0][-1], often)
+        yield _layer(built, inputs, stacks[0][-1], [(task.share(layers), task) for task in tasks])
     weights = [each for each in built.module.parameters() if each.requires_grad]
     each = [(Fraction(task.runs), task) for task in tasks]
     yield _Part(MODEL, type(built.module).__name__, lambda: run_forward(built, inputs), weights, each)

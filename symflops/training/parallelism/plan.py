@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from symflops.architectures.architecture import Architecture
-from symflops.conventions import Convention
+from symflops.conventions import RUN, Convention
 from symflops.errors import SizeError
 from symflops.training.parallelism.bound import Bound, Cluster, Policy, bandwidth, least, policy, span
 from symflops.training.parallelism.layouts import Layout, Stage
@@ -27,7 +27,7 @@ from symflops.training.parallelism.memory import MIXED, Widths
 from symflops.training.parallelism.messages import by_collective, sent_by_group
 from symflops.training.parallelism.needs import check
 from symflops.training.parallelism.others import bubble
-from symflops.training.parallelism.staged import RUN, Setting, figures, kind, number, values
+from symflops.training.parallelism.staged import Setting, figures, kind, number, values
 from symflops.training.parallelism.tensor import MEGATRON, Implementation
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sympy import Expr, S
 
 from symflops.architectures.architecture import Architecture
-from symflops.conventions import Convention
+from symflops.conventions import RUN, Convention
 from symflops.errors import SizeError, UnknownName
 from symflops.training.parallelism.bound import Cluster, Policy, policy, seconds, span
 from symflops.training.parallelism.floats import over
@@ -32,7 +32,7 @@ from symflops.training.parallelism.messages import sent_by_group
 from symflops.training.parallelism.needs import needs
 from symflops.training.parallelism.others import bubble
 from symflops.training.parallelism.plan import Planned, planned
-from symflops.training.parallelism.staged import RUN, WAYS, Setting, figures, values
+from symflops.training.parallelism.staged import WAYS, Setting, figures, values
 from symflops.training.parallelism.tensor import MEGATRON, Implementation
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sympy import Expr, Integer, S
 
 from symflops.architectures.architecture import Architecture
 from symflops.arithmetic import fraction
-from symflops.conventions import Convention, Price
+from symflops.conventions import RUN, Convention
 from symflops.notation import symbol
 from symflops.training.parallelism.bound import POLICIES, Policy
 from symflops.training.parallelism.communication import messages
@@ -30,17 +30,6 @@ from symflops.training.parallelism.tensor import MEGATRON, Implementation
 WAYS = ("data", "tensor", "context", "pipeline", "interleave", "expert", "micro")
 """The numbers of a layout, in the order of their places in a table of candidates."""
 _ABSENT = ("pipeline", "interleave", "expert")
-
-
-RUN = Convention(
-    name="run",
-    title="matmuls that run, over attended pairs",
-    citation="symflops: as `exact`, and what is computed again is paid, because it takes time",
-    domain="any network whose masks are declared",
-    prices=(Price("mac", 2),),
-    pairs="exact",
-)
-"""What a device has to compute."""
 
 
 @dataclass(frozen=True)
